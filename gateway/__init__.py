@@ -1,0 +1,1 @@
+"""The hall's server: intake, ledger, and the projections that leave it."""

@@ -1,0 +1,185 @@
+"""Tables of the hall's ledger (SQLAlchemy Core). The ledger is the truth; everything else can be rebuilt from it.
+
+What may never stand in these tables: a name, phone or identity number in full, a visit number, a comment,
+the exact time of a rating, or any salt. They leave the gateway only inside `record.sealed`.
+"""
+
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+# Raised when a table changes its meaning; stored in SQLite's user_version and checked when the ledger is opened.
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+record = Table(
+    "record",
+    metadata,
+    # Position in the ledger: grows with every commit, in commit order, never reused. Projections keep a cursor over it.
+    Column("id", Integer, primary_key=True),
+    Column("device", String(32), nullable=False),
+    Column("stream", String(16), nullable=False),  # hex of the 8 stream bytes
+    Column("seq", Integer, nullable=False),
+    Column("kind", Integer, nullable=False),  # protocol.record.RATING, PUNCH or EVENT
+    Column("window", String(16), nullable=False),  # window of a rating, door of a punch, the registry's place else
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the signed payload
+    Column("evidence", LargeBinary, nullable=False),  # COSE_Sign1 without disclosures; holds the payload as signed
+    Column("coarse_s", Integer, nullable=False),  # signed coarse UTC seconds, multiple of 900; 0 is unknown
+    Column("received_s", Integer, nullable=False),  # gateway's UTC seconds; of a rating floored to 900 like coarse_s
+    Column("source", Integer, nullable=False),  # clock source of the device: 0 none, 1 gateway, 2 kept
+    Column("uptime_ms", Integer, nullable=False),
+    Column("boot", String(16), nullable=False),  # hex of the 8 boot bytes
+    Column("claims_json", String, nullable=False),  # clear claims by name, see gateway.claims
+    Column("masked_json", String, nullable=True),  # {"name", "phone", "id_number", "id_kind"}, those that were given
+    Column("sealed", LargeBinary, nullable=True),  # HPKE blob of the disclosures, see gateway.identity_seal
+    Column("flags_json", String, nullable=False),  # list of rule codes, see gateway.rules; often "[]"
+    UniqueConstraint("device", "stream", "seq", name="record_identity"),
+    sqlite_autoincrement=True,
+)
+
+# Continuity of one ledger stream. Written in the transaction of its records.
+stream = Table(
+    "stream",
+    metadata,
+    Column("device", String(32), primary_key=True),
+    Column("stream", String(16), primary_key=True),
+    Column("number", Integer, nullable=False),  # 1 for the device's first stream, 2 for the next, …
+    Column("through", Integer, nullable=False),  # every seq up to here is in `record`
+    Column("through_digest", LargeBinary(32), nullable=True),  # of the record at `through`
+    Column("highest", Integer, nullable=False),  # highest seq in `record`
+    Column("declared", Integer, nullable=False),  # highest head the device itself has signed (heartbeat, next stream)
+    Column("stored", Integer, nullable=False),  # rows in `record`
+    Column("duplicates", Integer, nullable=False),  # offered again with the same payload
+    Column("equivocations", Integer, nullable=False),  # offered again with another payload
+    Column("opened_s", Integer, nullable=False),
+)
+
+# A second signed payload for a (device, stream, seq) that the ledger holds already: evidence, never counted.
+equivocation = Table(
+    "equivocation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", String(32), nullable=False),
+    Column("stream", String(16), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("stored_digest", LargeBinary(32), nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+    Column("received_s", Integer, nullable=False),
+    UniqueConstraint("device", "stream", "seq", "digest", name="equivocation_identity"),
+)
+
+# The latest heartbeat of each device.
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("device", String(32), primary_key=True),
+    Column("received_s", Integer, nullable=False),
+    Column("telemetry", String(16), nullable=False),  # hex of the telemetry stream, one per boot
+    Column("seq", Integer, nullable=False),
+    Column("boot", String(16), nullable=False),
+    Column("uptime_ms", Integer, nullable=False),
+    Column("source", Integer, nullable=False),
+    Column("stream", String(16), nullable=False),  # hex of the ledger stream
+    Column("head", Integer, nullable=False),
+    Column("head_digest", LargeBinary(16), nullable=False),
+    Column("presses_json", String, nullable=False),  # five counters; index 0 is level 1
+    Column("pending", Integer, nullable=False),
+    Column("free_flash_bytes", Integer, nullable=False),
+    Column("free_heap_bytes", Integer, nullable=False),
+    Column("config_version", Integer, nullable=False),
+    Column("roster_version", Integer, nullable=False),
+    Column("firmware", String, nullable=False),
+    Column("receipted_through", Integer, nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+)
+
+# Telemetry streams seen of each device, so that an old heartbeat is known as old. Bounded per device.
+telemetry = Table(
+    "telemetry",
+    metadata,
+    Column("device", String(32), primary_key=True),
+    Column("stream", String(16), primary_key=True),
+    Column("number", Integer, nullable=False),  # grows; the lowest of a device is forgotten first
+    Column("seq", Integer, nullable=False),  # highest seen
+)
+
+# Messages that could not be accepted, with their bytes. Bounded in count and bytes, oldest leave first.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("received_s", Integer, nullable=False),
+    Column("topic", String, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 over topic and whole message
+    Column("size_bytes", Integer, nullable=False),  # of the whole message; `message` may be its beginning only
+    Column("offered", Integer, nullable=False),  # how often the same bytes came
+    Column("message", LargeBinary, nullable=False),
+    UniqueConstraint("digest", name="quarantine_digest"),
+    Index("quarantine_reason", "reason"),
+    sqlite_autoincrement=True,
+)
+
+# How often each reason has refused a message, kept over restarts. "evicted" counts what left quarantine unread.
+refusal = Table(
+    "refusal",
+    metadata,
+    Column("reason", String(32), primary_key=True),
+    Column("count", Integer, nullable=False),
+)
+
+# How far each projection has read `record`.
+cursor = Table(
+    "cursor",
+    metadata,
+    Column("destination", String(32), primary_key=True),  # "central", "timeseries"
+    Column("position", Integer, nullable=False),
+)
+
+# Downlink command counters: every value up to `reserved` counts as used.
+counter = Table(
+    "counter",
+    metadata,
+    Column("device", String(32), primary_key=True),
+    Column("reserved", Integer, nullable=False),
+)
+
+# Version of the configuration last made for a device; grows when the content changes.
+device_config = Table(
+    "device_config",
+    metadata,
+    Column("device", String(32), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+)
+
+# Visits opened by the window business system. The visit number itself is not kept: `token` is its keyed hash, and
+# the key of a day is destroyed with it, so that the table cannot name a visit afterwards.
+visit = Table(
+    "visit",
+    metadata,
+    Column("token", LargeBinary(32), primary_key=True),
+    Column("day", Integer, nullable=False),
+    Column("window", String(16), nullable=False),
+    Column("device", String(32), nullable=False),
+    Column("state", String(16), nullable=False),  # asked, rated, timed_out, closed
+    Column("opened_s", Integer, nullable=False),
+    Column("expires_s", Integer, nullable=False),
+    Index("visit_day", "day"),
+)
+
+visit_key = Table(
+    "visit_key",
+    metadata,
+    Column("day", Integer, primary_key=True),
+    Column("key", LargeBinary(32), nullable=False),
+)
