@@ -1,0 +1,62 @@
+"""The gateway's receipt: what of a stream is on its disk. Only a receipt lets a device forget a record."""
+
+from protocol import cbor, field
+from protocol.channel import Channel
+from protocol.limits import HOLES_MAX, SEQ_MAX, STREAM_BYTES
+from protocol.refusal import Refused
+
+TYP = "hs-rcp"
+THROUGH, HOLES, STREAM = 2, 3, 10
+
+ROWS = (
+    (THROUGH, "through", field.INT, 0, SEQ_MAX, True),
+    (HOLES, "holes", field.LIST, 0, HOLES_MAX, True),
+    (STREAM, "stream", field.BYTES, STREAM_BYTES, STREAM_BYTES, True),
+)
+
+
+class Receipt:
+    """stream: 8 bytes. through: every seq from 1 to it is durable. holes: [[first, last], …] missing above it, ascending."""
+
+    def __init__(self, stream: bytes, through: int, holes: list[list[int]]) -> None:
+        self.stream = stream
+        self.through = through
+        self.holes = holes
+
+
+def _check_holes(through: int, holes: list[object]) -> None:
+    """Ascending, apart, and all above `through`."""
+    after = through
+    for hole in holes:
+        if not isinstance(hole, list) or len(hole) != 2:
+            raise Refused("schema", "hole")
+        first, last = hole
+        field.check_value("hole", first, field.INT, after + 1, SEQ_MAX)
+        field.check_value("hole", last, field.INT, first, SEQ_MAX)
+        after = last + 1  # two holes never touch: they would be one
+
+
+def encode(receipt: Receipt) -> bytes:
+    """The plaintext of a receipt. Raises Refused("schema") for one that no device would take."""
+    fields: dict[int, object] = {THROUGH: receipt.through, HOLES: receipt.holes, STREAM: receipt.stream}
+    field.check(ROWS, fields)
+    _check_holes(receipt.through, list(receipt.holes))
+    return cbor.encode(fields)
+
+
+def decode(content: bytes) -> Receipt:
+    """The receipt in a plaintext. Raises Refused (encoding, structure, schema)."""
+    fields = cbor.decode_map(content)
+    field.check(ROWS, fields)
+    _check_holes(fields[THROUGH], fields[HOLES])  # type: ignore[arg-type]  # the rows have looked at the types
+    return Receipt(fields[STREAM], fields[THROUGH], fields[HOLES])  # type: ignore[arg-type]
+
+
+def seal(channel: Channel, receipt: Receipt) -> bytes:
+    """The message to the device. Not signed: the down key is known to this gateway and this device alone."""
+    return channel.seal(TYP, encode(receipt))
+
+
+def open(channel: Channel, message: bytes) -> Receipt:
+    """The receipt in a message from the gateway. Raises Refused."""
+    return decode(channel.open(TYP, message))

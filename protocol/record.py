@@ -1,0 +1,170 @@
+"""The signed payload of a device's record: who, where in which stream, when by which clock, and the claims of its kind."""
+
+from protocol import cbor, event, field, heartbeat, punch, rating
+from protocol.limits import (
+    BOOT_BYTES,
+    COARSE_S,
+    DIGEST_BYTES,
+    PREV_BYTES,
+    SEQ_MAX,
+    STREAM_BYTES,
+    UPTIME_MS_MAX,
+    UTC_S_MAX,
+)
+from protocol.refusal import Refused
+from protocol.topic import is_name
+
+# 1, 3 and 6 are iss, aud and iat of RFC 8392; the others are ours.
+DEVICE, HALL, COARSE, KIND, STREAM, SEQ, PREV, BOOT, UPTIME_MS, SOURCE, CLAIMS, DIGESTS = (
+    1,
+    3,
+    6,
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+)
+
+RATING, PUNCH, EVENT, HEARTBEAT = 1, 2, 3, 4
+KIND_NAMES = {RATING: "rating", PUNCH: "punch", EVENT: "event", HEARTBEAT: "heartbeat"}
+_CHECKS = {RATING: rating.check, PUNCH: punch.check, EVENT: event.check, HEARTBEAT: heartbeat.check}
+
+# Clock source: nobody told the time since power-on; the gateway answered a nonce in this boot; a battery kept it.
+NO_TIME, GATEWAY_TIME, RTC_TIME = 0, 1, 2
+
+GENESIS_PREV = bytes(PREV_BYTES)
+
+ROWS = (
+    (DEVICE, "device", field.TEXT, 1, 32, True),
+    (HALL, "hall", field.TEXT, 1, 32, True),
+    (COARSE, "coarse_s", field.INT, 0, UTC_S_MAX, True),
+    (KIND, "kind", field.INT, RATING, HEARTBEAT, True),
+    (STREAM, "stream", field.BYTES, STREAM_BYTES, STREAM_BYTES, True),
+    (SEQ, "seq", field.INT, 1, SEQ_MAX, True),
+    (PREV, "prev", field.BYTES, PREV_BYTES, PREV_BYTES, True),
+    (BOOT, "boot", field.BYTES, BOOT_BYTES, BOOT_BYTES, True),
+    (UPTIME_MS, "uptime_ms", field.INT, 0, UPTIME_MS_MAX, True),
+    (SOURCE, "source", field.INT, NO_TIME, RTC_TIME, True),
+    (CLAIMS, "claims", field.MAP, 1, 16, True),
+    (DIGESTS, "digests", field.MAP, 1, 4, False),
+)
+
+
+class Record:
+    """One record, attributes as in ROWS. claims: {int: value}. digests: {claim number: 32 bytes}, {} where nothing is redactable."""
+
+    def __init__(
+        self,
+        device: str,
+        hall: str,
+        coarse_s: int,
+        kind: int,
+        stream: bytes,
+        seq: int,
+        prev: bytes,
+        boot: bytes,
+        uptime_ms: int,
+        source: int,
+        claims: dict[int, object],
+        digests: dict[int, bytes],
+    ) -> None:
+        self.device = device
+        self.hall = hall
+        self.coarse_s = coarse_s
+        self.kind = kind
+        self.stream = stream
+        self.seq = seq
+        self.prev = prev
+        self.boot = boot
+        self.uptime_ms = uptime_ms
+        self.source = source
+        self.claims = claims
+        self.digests = digests
+
+
+def coarse(time_s: int) -> int:
+    """The quarter of an hour that `time_s` (UTC) lies in."""
+    return time_s - time_s % COARSE_S
+
+
+def _check_time(fields: dict[int, object]) -> None:
+    """A record without a known time carries none; one with a time carries only its quarter of an hour."""
+    unknown = fields[SOURCE] == NO_TIME
+    coarse_s = fields[COARSE]
+    if unknown != (coarse_s == 0) or not isinstance(coarse_s, int) or coarse_s % COARSE_S:
+        raise Refused("schema", "coarse_s does not fit the clock source")
+    claims = fields[CLAIMS]
+    if fields[KIND] == PUNCH and isinstance(claims, dict) and (punch.TIME in claims) == unknown:
+        raise Refused("schema", "time_s does not fit the clock source")
+
+
+def _check_digests(kind: object, digests: object) -> None:
+    if not isinstance(digests, dict) or (digests and kind != RATING):
+        raise Refused("schema", "digests")
+    for claim in digests:
+        field.check_value("digest claim", claim, field.INT, rating.EXACT_TIME, rating.IDENTITY)
+        field.check_value("digest", digests[claim], field.BYTES, DIGEST_BYTES, DIGEST_BYTES)
+
+
+def _check(fields: dict[int, object]) -> None:
+    """Everything about a payload that can be checked without knowing the device."""
+    field.check(ROWS, fields)
+    if not is_name(fields[DEVICE]) or not is_name(fields[HALL]):
+        raise Refused("schema", "device or hall name")
+    if (fields[SEQ] == 1) != (fields[PREV] == GENESIS_PREV):
+        raise Refused("schema", "prev is zero exactly at seq 1")
+    _CHECKS[fields[KIND]](fields[CLAIMS])  # type: ignore[index,arg-type]  # kinds and types were checked by the rows
+    _check_digests(fields[KIND], fields.get(DIGESTS, {}))
+    _check_time(fields)
+
+
+def encode(record: Record) -> bytes:
+    """The payload bytes, to be signed. Raises Refused("schema") for a record that no receiver would take."""
+    fields: dict[int, object] = {
+        DEVICE: record.device,
+        HALL: record.hall,
+        COARSE: record.coarse_s,
+        KIND: record.kind,
+        STREAM: record.stream,
+        SEQ: record.seq,
+        PREV: record.prev,
+        BOOT: record.boot,
+        UPTIME_MS: record.uptime_ms,
+        SOURCE: record.source,
+        CLAIMS: record.claims,
+    }
+    if record.digests:
+        fields[DIGESTS] = record.digests
+    _check(fields)
+    return cbor.encode(fields)
+
+
+def decode(payload: bytes) -> Record:
+    """The record of payload bytes, every bound checked. Raises Refused (encoding, structure, schema)."""
+    fields = cbor.decode_map(payload)
+    _check(fields)
+    return Record(
+        fields[DEVICE],  # type: ignore[arg-type]  # _check has looked at every type
+        fields[HALL],  # type: ignore[arg-type]
+        fields[COARSE],  # type: ignore[arg-type]
+        fields[KIND],  # type: ignore[arg-type]
+        fields[STREAM],  # type: ignore[arg-type]
+        fields[SEQ],  # type: ignore[arg-type]
+        fields[PREV],  # type: ignore[arg-type]
+        fields[BOOT],  # type: ignore[arg-type]
+        fields[UPTIME_MS],  # type: ignore[arg-type]
+        fields[SOURCE],  # type: ignore[arg-type]
+        fields[CLAIMS],  # type: ignore[arg-type]
+        fields.get(DIGESTS, {}),  # type: ignore[arg-type]
+    )
+
+
+def payload_hash(suite: object, payload: bytes) -> bytes:
+    """What the next record of the stream carries as `prev`: the first 16 bytes of SHA-256."""
+    digest: bytes = suite.sha256(payload)  # type: ignore[attr-defined]
+    return digest[:PREV_BYTES]

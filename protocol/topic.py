@@ -1,0 +1,51 @@
+"""MQTT topics: `hallseal/1/<hall>/<device>/up` and `/down`. The topic is authenticated data of every message."""
+
+from protocol.limits import NAME_CHARS_MAX
+from protocol.refusal import Refused
+
+PREFIX = "hallseal/1"
+UP = "up"
+DOWN = "down"
+_NAME_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789-"
+
+
+def is_name(text: object) -> bool:
+    """True for a hall or device name: 1 to NAME_CHARS_MAX of a-z, 0-9 and "-"."""
+    if not isinstance(text, str) or not 1 <= len(text) <= NAME_CHARS_MAX:
+        return False
+    for char in text:
+        if char not in _NAME_CHARS:
+            return False
+    return True
+
+
+def _join(hall: str, device: str, direction: str) -> str:
+    if not is_name(hall) or not is_name(device):
+        raise ValueError("hall and device names: 1 to 32 of a-z, 0-9, -")
+    return "/".join((PREFIX, hall, device, direction))
+
+
+def up(hall: str, device: str) -> str:
+    """Topic of a device's records."""
+    return _join(hall, device, UP)
+
+
+def down(hall: str, device: str) -> str:
+    """Topic of a device's receipts and commands."""
+    return _join(hall, device, DOWN)
+
+
+def all_up(hall: str) -> str:
+    """The gateway's subscription: every record of a hall."""
+    if not is_name(hall):
+        raise ValueError("hall name: 1 to 32 of a-z, 0-9, -")
+    return PREFIX + "/" + hall + "/+/" + UP
+
+
+def parse(topic: str) -> tuple[str, str, str]:
+    """(hall, device, "up" or "down") of a topic. Raises Refused("topic")."""
+    parts = topic.split("/")
+    if len(parts) == 5 and parts[0] + "/" + parts[1] == PREFIX and parts[4] in (UP, DOWN):
+        if is_name(parts[2]) and is_name(parts[3]):
+            return parts[2], parts[3], parts[4]
+    raise Refused("topic")
