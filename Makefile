@@ -1,0 +1,103 @@
+# Everything runs in virtual environments of its own, made here from Python 3.11+ and pip and the lock files.
+# `make` alone lists what there is.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+INTEROP := .venv-interop
+SOURCES := firmware gateway protocol provisioning simulator tests
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; done)
+
+# Quiet pip, no question asked; --require-hashes takes nothing but what the lock names.
+PIP_INSTALL = @"$(PYTHON)" -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check --no-input
+LOCKED = $(PIP_INSTALL) --require-hashes -r $(2)
+
+# Processes of pytest; the machine of a hall and the machine of CI both have two cores.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -rs
+MICROPYTHON_ONLY = -m micropython
+
+.PHONY: help
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1@/' | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: $(VENV)/run.stamp ## a hall in a box; FOR=30 ends it after 30 seconds, CHAOS=1 kills gateway and broker on the way
+	@$(BIN)/hallseal-simulator demo $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(CHAOS)),--chaos)
+
+.PHONY: test
+test: $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the whole suite, on CPython and on the MicroPython VM
+	$(PYTEST) -n $(WORKERS) --dist loadgroup
+
+.PHONY: test-micropython
+test-micropython: $(VENV)/develop.stamp ## only what runs on the MicroPython VM
+	$(PYTEST) $(MICROPYTHON_ONLY)
+
+.PHONY: coverage
+coverage: $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the suite with branch coverage; the report is printed
+	$(PYTEST) -n $(WORKERS) --dist loadgroup --cov --cov-report=term
+
+.PHONY: check
+check: $(VENV)/develop.stamp ## lint, format and types; changes nothing
+	$(BIN)/ruff check $(wildcard $(SOURCES))
+	$(BIN)/ruff format --check $(wildcard $(SOURCES))
+	$(BIN)/mypy
+
+.PHONY: fix
+fix: $(VENV)/develop.stamp ## what ruff can mend by itself
+	$(BIN)/ruff check --fix $(wildcard $(SOURCES))
+	$(BIN)/ruff format $(wildcard $(SOURCES))
+
+.PHONY: venv
+venv: $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the environments, without running anything
+
+.PHONY: clean
+clean: ## removes the environments and what tools left behind
+	rm -rf $(VENV) $(INTEROP) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* \
+		build hallseal.egg-info
+	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment: what a hall and the demo run on first, the tools of developers on top when they are asked for.
+# A changed lock makes it from nothing again, so that nothing lingers.
+$(VENV)/run.stamp: requirements.lock pyproject.toml
+	$(call new_venv,$(VENV))
+	$(call LOCKED,$(VENV),requirements.lock)
+	$(call PIP_INSTALL,$(VENV)) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/develop.stamp: $(VENV)/run.stamp requirements-dev.lock
+	$(call LOCKED,$(VENV),requirements-dev.lock)
+	@touch $@
+
+$(INTEROP)/made.stamp: tests/interop/requirements.lock
+	$(call new_venv,$(INTEROP))
+	$(call LOCKED,$(INTEROP),tests/interop/requirements.lock)
+	@touch $@
+
+# Without pip of its own: the pip at hand installs into it. Debian keeps what `venv` needs for that in another package.
+define new_venv
+	@test -n "$(PYTHON)" || { echo "Hallseal needs Python 3.11 or later with the module venv; none was found." >&2; exit 1; }
+	@"$(PYTHON)" -m pip --version >/dev/null || { echo "Hallseal needs pip for $(PYTHON)." >&2; exit 1; }
+	@echo "making $(1) with $$("$(PYTHON)" --version)"
+	@rm -rf $(1) && "$(PYTHON)" -m venv --without-pip $(1)
+endef
+
+# Needs a registry of packages. One lock serves every platform (markers say what is for which), so it is made by uv.
+UV_VERSION := 0.13.9
+COMPILE = @.venv-lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock"
+
+.PHONY: lock
+lock: ## the lock files anew, after a change of pins in pyproject.toml; UPGRADE=1 takes newer ones of what those need
+	$(call new_venv,.venv-lock)
+	$(call PIP_INSTALL,.venv-lock) uv==$(UV_VERSION)
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra simulator --group build -o requirements.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --all-extras --group build -c requirements.lock \
+		-o requirements-dev.lock
+	$(COMPILE) $(if $(UPGRADE),--upgrade) tests/interop/requirements.in -o tests/interop/requirements.lock
