@@ -61,7 +61,7 @@ def open(aes: object, key: bytes, iv: bytes, aad: bytes, ciphertext: bytes) -> b
     """The plaintext. Raises Refused("decrypt") when the tag does not fit; nothing of the plaintext leaves then."""
     size = len(ciphertext) - TAG_BYTES
     if size < 0:
-        raise Refused("decrypt", "shorter than its tag")
+        raise Refused("decrypt", "size")
     _check(iv, aad, size)
     stream = _key_stream(aes, key, iv, size)
     plaintext = _xor(ciphertext[:size], stream[_BLOCK_BYTES : _BLOCK_BYTES + size])

@@ -96,11 +96,11 @@ class Channel:
     def open_envelope(self, typ: str, envelope: encrypt0.Envelope) -> bytes:
         """Like open, for a message that is parsed already (a gateway parses first to learn whose channel it needs)."""
         if envelope.typ != typ:
-            raise Refused("type", "Encrypt0")
+            raise Refused("type", "encrypt0")
         if envelope.device != self.device:
-            raise Refused("address", "key id names another device")
+            raise Refused("address", "kid")
         if envelope.context[0] != self.epoch:
-            raise Refused("key", "key epoch %d" % envelope.context[0])
+            raise Refused("key", "epoch")
         aad = encrypt0.encryption_input(envelope.protected, self._in[2].encode())
         key = self._in_key(envelope.context)
         return padding.unpad(self.suite.ccm_open(key, envelope.iv, aad, envelope.ciphertext))  # type: ignore[attr-defined]

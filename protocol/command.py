@@ -93,16 +93,16 @@ class Command:
 def _check_roster(rows: object) -> None:
     for row in rows if isinstance(rows, list) else ():
         if not isinstance(row, list) or len(row) != 3:
-            raise Refused("schema", "staff row")
+            raise Refused("schema", "staff_rows")
         field.check_value("slot", row[0], field.INT, 0, 0xFFFF)
-        field.check_value("staff number", row[1], field.TEXT, 1, 20)
-        field.check_value("display name", row[2], field.TEXT, 1, 12)
+        field.check_value("staff", row[1], field.TEXT, 1, 20)
+        field.check_value("name", row[2], field.TEXT, 1, 12)
 
 
 def _check(fields: dict[int, object]) -> None:
     field.check(ROWS, fields)
     if fields[ISSUER] != ISSUER_NAME or not is_name(fields[DEVICE]) or not is_name(fields[HALL]):
-        raise Refused("schema", "issuer, device or hall name")
+        raise Refused("schema", "issuer")
     claims: dict[int, object] = fields[CLAIMS]  # type: ignore[assignment]  # the rows have looked at the types
     kind: int = fields[KIND]  # type: ignore[assignment]
     field.check(CLAIM_ROWS[kind], claims)
@@ -158,10 +158,10 @@ def open(channel: Channel, command_public: object, message: bytes) -> Command:
     """
     signed = sign1.parse(channel.open(TYP, message), TYP)
     if signed.disclosures:
-        raise Refused("structure", "a command discloses nothing")
+        raise Refused("structure", "disclosures")
     if not sign1.verify(channel.suite, command_public, signed):
         raise Refused("signature")
     command = decode(signed.payload)
     if command.device != channel.device or command.hall != channel.hall:
-        raise Refused("address", "command for another device")
+        raise Refused("address", "device")
     return command

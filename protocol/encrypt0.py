@@ -42,7 +42,7 @@ def encode(protected: bytes, iv: bytes, ciphertext: bytes) -> bytes:
     """The message. Raises ValueError (our fault) when it would be longer than MESSAGE_BYTES_MAX."""
     message = bytes((TAG,)) + cbor.encode([protected, {IV: iv}, ciphertext])
     if len(message) > MESSAGE_BYTES_MAX:
-        raise ValueError("message too long")
+        raise ValueError("size")
     return message
 
 
@@ -50,33 +50,33 @@ def _check_protected(protected: bytes) -> tuple[str, bytes, str]:
     """(device, context, typ) of a protected header that is exactly ours."""
     header = cbor.decode_map(protected)
     if header.get(ALG) != AES_CCM_16_128_256 or sorted(header) != [ALG, KID, KID_CONTEXT, TYP]:
-        raise Refused("algorithm", "Encrypt0 header")
+        raise Refused("algorithm", "encrypt0")
     key_id, context, typ = header[KID], header[KID_CONTEXT], header[TYP]
     if not isinstance(context, bytes) or len(context) != KID_CONTEXT_BYTES or not isinstance(key_id, bytes):
-        raise Refused("structure", "Encrypt0 key id")
+        raise Refused("structure", "kid")
     if not isinstance(typ, str) or typ not in TYPES:
-        raise Refused("type", "Encrypt0")
+        raise Refused("type", "encrypt0")
     try:
         device = str(key_id, "utf-8")
     except UnicodeError:
         device = ""
     if not topic.is_name(device):
-        raise Refused("address", "key id is no device name")
+        raise Refused("address", "kid")
     return device, context, typ
 
 
 def parse(data: bytes) -> Envelope:
     """The parts of a sealed message. Raises Refused (size, structure, algorithm, type, address, encoding)."""
     if not 0 < len(data) <= MESSAGE_BYTES_MAX:
-        raise Refused("size", "%d bytes" % len(data))
+        raise Refused("size")
     if data[0] != TAG:
-        raise Refused("structure", "not a COSE_Encrypt0")
+        raise Refused("structure", "tag")
     protected, unprotected, ciphertext = cbor.decode_list(data[1:], 3)
     if not isinstance(protected, bytes) or not isinstance(unprotected, dict) or not isinstance(ciphertext, bytes):
-        raise Refused("structure", "Encrypt0")
+        raise Refused("structure", "encrypt0")
     device, context, typ = _check_protected(protected)
     # Partial IV (label 6) would let the sender choose half of the nonce; only a whole IV of ours passes.
     iv = unprotected.get(IV)
     if list(unprotected) != [IV] or not isinstance(iv, bytes) or len(iv) != IV_BYTES or len(ciphertext) < TAG_BYTES:
-        raise Refused("structure", "Encrypt0 IV")
+        raise Refused("structure", "iv")
     return Envelope(protected, device, context, typ, iv, ciphertext)

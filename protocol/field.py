@@ -37,6 +37,6 @@ def check(rows: tuple[tuple[int, str, str, int, int, bool], ...], fields: dict[i
             known += 1
             check_value(name, fields[key], kind, low, high)
         elif required:
-            raise Refused("schema", name + " is missing")
+            raise Refused("schema", name)
     if known != len(fields):
-        raise Refused("schema", "unknown field")
+        raise Refused("schema", "unknown")

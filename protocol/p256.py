@@ -135,17 +135,17 @@ def load_private(raw: bytes) -> int:
     """The scalar of 32 bytes. Raises Refused("key") unless 1 <= scalar < N."""
     scalar = int.from_bytes(raw, "big")
     if len(raw) != 32 or not 0 < scalar < N:
-        raise Refused("key", "private key out of range")
+        raise Refused("key", "private")
     return scalar
 
 
 def load_public(raw: bytes) -> PublicKey:
     """The point of 65 bytes 0x04 || x || y. Raises Refused("key") unless it lies on the curve."""
     if len(raw) != 65 or raw[0] != 4:
-        raise Refused("key", "public key is not an uncompressed point")
+        raise Refused("key", "public")
     x, y = int.from_bytes(raw[1:33], "big"), int.from_bytes(raw[33:], "big")
     if x >= P or y >= P or (y * y - (x * x * x - 3 * x + B)) % P:
-        raise Refused("key", "public key is not on the curve")
+        raise Refused("key", "public")
     return PublicKey(x, y)
 
 
@@ -201,5 +201,5 @@ def agree(private: int, public: PublicKey) -> bytes:
     """The 32-byte x coordinate of private * public (ECDH). The comb is thrown away: a device agrees once per boot."""
     shared = _multiply(comb(public.x, public.y, _PEER_TEETH), _PEER_TEETH, private)
     if not shared[2]:
-        raise Refused("key", "agreement at infinity")
+        raise Refused("key", "agree")
     return _affine(shared)[0].to_bytes(32, "big")

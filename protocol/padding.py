@@ -9,7 +9,7 @@ def pad(content: bytes) -> bytes:
     for size in BUCKETS_BYTES:
         if len(content) < size:
             return content + b"\x80" + bytes(size - len(content) - 1)
-    raise ValueError("%d bytes fit no bucket" % len(content))
+    raise ValueError("bucket")
 
 
 def unpad(plaintext: bytes) -> bytes:
@@ -20,6 +20,6 @@ def unpad(plaintext: bytes) -> bytes:
     for size in BUCKETS_BYTES:
         if len(content) <= size:  # the smallest bucket that holds it
             if size != len(plaintext):
-                raise Refused("padding", "bucket is larger than needed")
+                raise Refused("padding", "bucket")
             break
     return content[:-1]

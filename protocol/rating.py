@@ -43,9 +43,9 @@ def check(claims: dict[int, object]) -> None:
     field.check(ROWS, claims)
     rated = claims[OUTCOME] == RATED
     if rated != (LEVEL in claims):
-        raise Refused("schema", "level without rating, or rating without level")
+        raise Refused("schema", "level")
     if not rated and (TAGS in claims or STAFF_LEVEL in claims):
-        raise Refused("schema", "tags or staff_level without rating")
+        raise Refused("schema", "tags")
     tags = claims.get(TAGS)
     for tag in tags if isinstance(tags, list) else ():
         field.check_value("tag", tag, field.INT, 1, 999)

@@ -97,17 +97,17 @@ def _check_time(fields: dict[int, object]) -> None:
     unknown = fields[SOURCE] == NO_TIME
     coarse_s = fields[COARSE]
     if unknown != (coarse_s == 0) or not isinstance(coarse_s, int) or coarse_s % COARSE_S:
-        raise Refused("schema", "coarse_s does not fit the clock source")
+        raise Refused("schema", "coarse_s")
     claims = fields[CLAIMS]
     if fields[KIND] == PUNCH and isinstance(claims, dict) and (punch.TIME in claims) == unknown:
-        raise Refused("schema", "time_s does not fit the clock source")
+        raise Refused("schema", "time_s")
 
 
 def _check_digests(kind: object, digests: object) -> None:
     if not isinstance(digests, dict) or (digests and kind != RATING):
         raise Refused("schema", "digests")
     for claim in digests:
-        field.check_value("digest claim", claim, field.INT, rating.EXACT_TIME, rating.IDENTITY)
+        field.check_value("digests", claim, field.INT, rating.EXACT_TIME, rating.IDENTITY)
         field.check_value("digest", digests[claim], field.BYTES, DIGEST_BYTES, DIGEST_BYTES)
 
 
@@ -115,9 +115,9 @@ def _check(fields: dict[int, object]) -> None:
     """Everything about a payload that can be checked without knowing the device."""
     field.check(ROWS, fields)
     if not is_name(fields[DEVICE]) or not is_name(fields[HALL]):
-        raise Refused("schema", "device or hall name")
+        raise Refused("schema", "device")
     if (fields[SEQ] == 1) != (fields[PREV] == GENESIS_PREV):
-        raise Refused("schema", "prev is zero exactly at seq 1")
+        raise Refused("schema", "prev")
     _CHECKS[fields[KIND]](fields[CLAIMS])  # type: ignore[index,arg-type]  # kinds and types were checked by the rows
     _check_digests(fields[KIND], fields.get(DIGESTS, {}))
     _check_time(fields)

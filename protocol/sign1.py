@@ -74,12 +74,12 @@ def _check_protected(protected: bytes, typ: str) -> bytes:
     """The key id of a protected header; every header but ours is refused, critical ones among them."""
     header = cbor.decode_map(protected)
     if header.get(ALG) != ESP256 or sorted(header) != [ALG, KID, TYP]:
-        raise Refused("algorithm", "Sign1 header")
+        raise Refused("algorithm", "sign1")
     if header[TYP] != typ:
-        raise Refused("type", "Sign1")
+        raise Refused("type", "sign1")
     key_id = header[KID]
     if not isinstance(key_id, bytes) or len(key_id) != KID_BYTES:
-        raise Refused("structure", "Sign1 key id")
+        raise Refused("structure", "kid")
     return key_id
 
 
@@ -87,7 +87,7 @@ def _disclosures(unprotected: object) -> list[bytes]:
     if unprotected == {}:
         return []
     if not isinstance(unprotected, dict) or list(unprotected) != [DISCLOSURES]:
-        raise Refused("structure", "Sign1 unprotected header")
+        raise Refused("structure", "unprotected")
     found = unprotected[DISCLOSURES]
     if not isinstance(found, list) or not 1 <= len(found) <= DISCLOSURES_MAX:
         raise Refused("structure", "disclosures")
@@ -100,12 +100,12 @@ def _disclosures(unprotected: object) -> list[bytes]:
 def parse(data: bytes, typ: str) -> Signed:
     """The parts of an encoded COSE_Sign1 of type `typ`. Raises Refused (structure, algorithm, type, encoding, size)."""
     if data[:1] != bytes((TAG,)):
-        raise Refused("structure", "not a COSE_Sign1")
+        raise Refused("structure", "tag")
     protected, unprotected, payload, signature = cbor.decode_list(data[1:], 4)
     if not isinstance(protected, bytes) or not isinstance(payload, bytes) or not isinstance(signature, bytes):
-        raise Refused("structure", "Sign1")
+        raise Refused("structure", "sign1")
     if len(signature) != SIGNATURE_BYTES:
-        raise Refused("signature", "length")
+        raise Refused("signature", "size")
     return Signed(protected, _check_protected(protected, typ), payload, _disclosures(unprotected), signature)
 
 

@@ -49,7 +49,7 @@ class HostSuite:
                 return ec.derive_private_key(int.from_bytes(raw, "big"), ec.SECP256R1())
         except ValueError:
             pass
-        raise Refused("key", "private key out of range")
+        raise Refused("key", "private")
 
     def load_public(self, raw: bytes) -> ec.EllipticCurvePublicKey:
         """Key object of 65 bytes (0x04 || x || y). Raises Refused("key")."""
@@ -58,7 +58,7 @@ class HostSuite:
                 return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes(raw))
         except ValueError:
             pass
-        raise Refused("key", "public key is not a point of the curve")
+        raise Refused("key", "public")
 
     def public_bytes(self, private: ec.EllipticCurvePrivateKey) -> bytes:
         """65 bytes of the public key that belongs to `private`."""

@@ -21,8 +21,8 @@ def is_name(text: object) -> bool:
 
 def _join(hall: str, device: str, direction: str) -> str:
     if not is_name(hall) or not is_name(device):
-        raise ValueError("hall and device names: 1 to 32 of a-z, 0-9, -")
-    return "/".join((PREFIX, hall, device, direction))
+        raise ValueError("name")
+    return PREFIX + "/" + hall + "/" + device + "/" + direction
 
 
 def up(hall: str, device: str) -> str:
@@ -38,14 +38,15 @@ def down(hall: str, device: str) -> str:
 def all_up(hall: str) -> str:
     """The gateway's subscription: every record of a hall."""
     if not is_name(hall):
-        raise ValueError("hall name: 1 to 32 of a-z, 0-9, -")
+        raise ValueError("name")
     return PREFIX + "/" + hall + "/+/" + UP
 
 
 def parse(topic: str) -> tuple[str, str, str]:
     """(hall, device, "up" or "down") of a topic. Raises Refused("topic")."""
     parts = topic.split("/")
-    if len(parts) == 5 and parts[0] + "/" + parts[1] == PREFIX and parts[4] in (UP, DOWN):
-        if is_name(parts[2]) and is_name(parts[3]):
-            return parts[2], parts[3], parts[4]
-    raise Refused("topic")
+    if len(parts) != 5 or parts[0] + "/" + parts[1] != PREFIX or parts[4] not in (UP, DOWN):
+        raise Refused("topic")
+    if not is_name(parts[2]) or not is_name(parts[3]):
+        raise Refused("topic")
+    return parts[2], parts[3], parts[4]
