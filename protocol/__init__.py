@@ -1,1 +1,1 @@
-"""The wire of Hallseal, profile 1: pure Python for CPython 3.11+ and MicroPython 1.27+. `WIRE.md` is the specification."""
+"""The wire of Hallseal, profile 1. Runs unchanged on CPython 3.11+ and MicroPython 1.27+; specified in WIRE.md."""

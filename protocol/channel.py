@@ -1,7 +1,7 @@
 """Channel: the two keys, up and down, between one device and its gateway.
 
-ECDH-SS + HKDF-256 (COSE -27, RFC 9053 6.3.1): both sides multiply their static agreement keys once; every derivation mixes
-in a fresh nonce of the sender (PartyU), the names of both, and the topic, so that up and down never share a key.
+ECDH-SS + HKDF-256 (COSE -27, RFC 9053 6.3.1): both sides multiply their static agreement keys once; every
+derivation mixes in a fresh nonce of the sender (PartyU), the names of both, and the topic: up and down share no key.
 A device draws its nonce once per boot, a gateway once per start: no counter survives to be rolled back.
 """
 

@@ -1,7 +1,7 @@
 """Commands from the gateway: signed by the hall's command key, then encrypted to one device.
 
-Whoever holds the gateway's agreement key alone can send receipts, but no command. A device takes a command once: its counter
-must be above the last one, and its expiry ahead (a time answer, which brings the time, is bound to the device's nonce instead).
+Whoever holds the gateway's agreement key alone can send receipts, but no command. A device takes a command once:
+its counter must be above the last one, and its expiry ahead (a time answer is bound to the device's nonce instead).
 """
 
 from protocol import cbor, field, rating, sign1

@@ -17,7 +17,10 @@ TYPES = ("hs-rec", "hs-rcp", "hs-cmd")
 
 
 class Envelope:
-    """A parsed, still sealed message. device: name in the key id (str). context: epoch byte and nonce, 13 bytes. typ: one of TYPES."""
+    """A parsed, still sealed message.
+
+    device: name in the key id (str). context: epoch byte and nonce, 13 bytes. typ: one of TYPES.
+    """
 
     def __init__(self, protected: bytes, device: str, context: bytes, typ: str, iv: bytes, ciphertext: bytes) -> None:
         self.protected = protected

@@ -1,4 +1,4 @@
-"""Claims of a device event: what happened to the device itself, in the same contiguous stream as ratings and punches."""
+"""Claims of a device event: what happened to the device itself, in the stream of its ratings or punches."""
 
 from protocol import field
 from protocol.limits import SEQ_MAX, STREAM_BYTES

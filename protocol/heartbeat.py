@@ -1,4 +1,4 @@
-"""Claims of a heartbeat: the device is alive, and how far its ledger stream has come. Telemetry stream, not journaled."""
+"""Claims of a heartbeat: the device is alive, and how far its ledger stream has come. Telemetry, not journaled."""
 
 from protocol import field
 from protocol.limits import PREV_BYTES, SEQ_MAX, STREAM_BYTES, TIME_NONCE_BYTES

@@ -3,11 +3,11 @@
 # One MQTT payload. Bounds what a decoder can be made to do (hash collisions, depth) and what a 64 KiB heap must hold.
 MESSAGE_BYTES_MAX = 4096
 
-# Hall and device names: they stand in topics, certificate names and key ids, so no character that any of them gives a meaning.
+# Hall and device names stand in topics, certificate names and key ids: no character has a meaning in any of them.
 NAME_CHARS_MAX = 32
 
 # Plaintext sizes, padding included (see padding.py). A rating without identity and comment fits the first one,
-# a rating with both names and a long visit number the second, so that the length on the wire tells nothing about the level.
+# one with identity the second, so that the length on the wire tells nothing about the level.
 BUCKETS_BYTES = (344, 560, 1024, 2048, 3840)
 
 # CBOR nesting. The deepest thing we send is command -> claims -> roster -> row: 4.

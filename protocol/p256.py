@@ -1,8 +1,8 @@
 """NIST P-256 in integers: keys, RFC 6979 signatures, verification, ECDH. For devices; hosts use `cryptography`.
 
 Points on the curve are affine pairs (x, y); a sum in the making is Jacobian (X, Y, Z), and Z == 0 is infinity.
-Multiplication uses a comb: `teeth` bits of the scalar, `spread` apart, are looked up at once in a table of 2**teeth - 1 points,
-kept as one `bytes` (64 per point; tuples of integers would take 2.5 times the heap).
+Multiplication uses a comb: `teeth` bits of the scalar, `spread` apart, are looked up at once in a table of
+2**teeth - 1 points, kept as one `bytes` (64 per point; tuples of integers would take 2.5 times the heap).
 Not constant in time: nothing here may sign for somebody who can time single operations.
 """
 
@@ -18,7 +18,7 @@ GENERATOR = (
     0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
 )
 
-# The generator signs often: 31 points, 1984 bytes. A peer's key: 15 points, 960 bytes. Wider tables gain little (measured).
+# The generator signs often: 31 points, 1984 bytes. A peer's key: 15 points, 960 bytes. Wider ones gain little.
 _GENERATOR_TEETH = 5
 _PEER_TEETH = 4
 _INFINITY = (1, 1, 0)

@@ -1,4 +1,4 @@
-"""Padding to buckets: 0x80, then zeros (ISO/IEC 7816-4), so that the length of a message tells nothing about its content."""
+"""Padding to buckets: 0x80, then zeros (ISO/IEC 7816-4), so that the length of a message tells nothing."""
 
 from protocol.limits import BUCKETS_BYTES
 from protocol.refusal import Refused

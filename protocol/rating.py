@@ -1,4 +1,4 @@
-"""Claims of a rating: one visit (or walk-up press) at one window. Level 5 is 非常满意, 1 is 非常不满意, everywhere inside."""
+"""Claims of a rating: one visit, or one walk-up press, at one window. Level 5 is 非常满意, 1 is 非常不满意."""
 
 from protocol import field
 from protocol.limits import UTC_S_MAX

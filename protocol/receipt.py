@@ -16,7 +16,10 @@ ROWS = (
 
 
 class Receipt:
-    """stream: 8 bytes. through: every seq from 1 to it is durable. holes: [[first, last], …] missing above it, ascending."""
+    """What is durable of a stream (8 bytes): every seq from 1 `through`, and more above it but for `holes`.
+
+    holes: [[first, last], …], inclusive, ascending, all above `through`.
+    """
 
     def __init__(self, stream: bytes, through: int, holes: list[list[int]]) -> None:
         self.stream = stream

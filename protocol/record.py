@@ -1,4 +1,4 @@
-"""The signed payload of a device's record: who, where in which stream, when by which clock, and the claims of its kind."""
+"""The signed payload of a record: which device, where in which stream, when by which clock, and its kind's claims."""
 
 from protocol import cbor, event, field, heartbeat, punch, rating
 from protocol.limits import (
@@ -56,7 +56,10 @@ ROWS = (
 
 
 class Record:
-    """One record, attributes as in ROWS. claims: {int: value}. digests: {claim number: 32 bytes}, {} where nothing is redactable."""
+    """One record, attributes as in ROWS.
+
+    claims: {int: value}. digests: {claim number: 32 bytes}, {} where nothing is redactable.
+    """
 
     def __init__(
         self,

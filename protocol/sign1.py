@@ -1,7 +1,8 @@
 """COSE_Sign1 (RFC 9052 4.2): who says it. Records are signed by the device, commands by the hall's command key.
 
 The algorithm is pinned: ESP256 (-9, RFC 9864). Nothing is negotiated, and a header that names another one is refused.
-Disclosures (label 17, SD-CWT mechanism) travel in the unprotected header, so they can be taken away and the signature still fits.
+Disclosures (label 17, SD-CWT mechanism) travel in the unprotected header, so they can be taken away
+and the signature still fits.
 """
 
 from protocol import cbor

@@ -1,7 +1,7 @@
 """The suite on a device: hashlib, cryptolib's AES, and our own P-256 and CCM.
 
 A suite is a value that is handed to everything that needs cryptography, so that a second one can stand beside it.
-Runs on CPython as well when `aes` is handed in (see ccm.py for its shape); tests hold it against HostSuite byte for byte.
+Runs on CPython as well when `aes` is handed in (see ccm.py for its shape); tests hold it against HostSuite.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ class DeviceSuite:
     """P-256, SHA-256, HKDF, AES-CCM-16-128-256.
 
     aes: constructor like cryptolib.aes (default: cryptolib's own).
-    random: function count -> bytes (default os.urandom; on an ESP32 only good while RF or the SAR-ADC entropy source is on).
+    random: function count -> bytes, os.urandom by default; an ESP32 needs RF or its entropy source on first.
     """
 
     def __init__(self, aes: object = None, random: object = None) -> None:
@@ -39,7 +39,7 @@ class DeviceSuite:
         return hkdf_sha256(secret, salt, info, size)
 
     def generate_private(self) -> bytes:
-        """A new private key, 32 bytes, uniform in 1 .. N-1 (FIPS 186-5 A.2.1: 64 extra bits make the bias negligible)."""
+        """A new private key, 32 bytes, from 1 to N - 1 (FIPS 186-5 A.2.1: 64 extra bits leave no bias)."""
         return (int.from_bytes(self.random_bytes(40), "big") % (p256.N - 1) + 1).to_bytes(32, "big")
 
     def load_private(self, raw: bytes) -> int:

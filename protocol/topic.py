@@ -13,10 +13,7 @@ def is_name(text: object) -> bool:
     """True for a hall or device name: 1 to NAME_CHARS_MAX of a-z, 0-9 and "-"."""
     if not isinstance(text, str) or not 1 <= len(text) <= NAME_CHARS_MAX:
         return False
-    for char in text:
-        if char not in _NAME_CHARS:
-            return False
-    return True
+    return all(char in _NAME_CHARS for char in text)
 
 
 def _join(hall: str, device: str, direction: str) -> str:
