@@ -32,15 +32,15 @@ demo: $(VENV)/run.stamp ## a hall in a box; FOR=30 ends it after 30 seconds, CHA
 	@$(BIN)/hallseal-simulator demo $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(CHAOS)),--chaos)
 
 .PHONY: test
-test: $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the whole suite, on CPython and on the MicroPython VM
+test: $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the whole suite, on CPython and on the MicroPython VM
 	$(PYTEST) -n $(WORKERS) --dist loadgroup
 
 .PHONY: test-micropython
-test-micropython: $(VENV)/develop.stamp ## only what runs on the MicroPython VM
+test-micropython: $(VENV)/run.stamp $(VENV)/develop.stamp ## only what runs on the MicroPython VM
 	$(PYTEST) $(MICROPYTHON_ONLY)
 
 .PHONY: coverage
-coverage: $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the suite with branch coverage; the report is printed
+coverage: $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the suite with branch coverage; the report is printed
 	$(PYTEST) -n $(WORKERS) --dist loadgroup --cov --cov-report=term
 
 .PHONY: check
@@ -55,7 +55,7 @@ fix: $(VENV)/develop.stamp ## what ruff can mend by itself
 	$(BIN)/ruff format $(wildcard $(SOURCES))
 
 .PHONY: venv
-venv: $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the environments, without running anything
+venv: $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the environments, without running anything
 
 .PHONY: clean
 clean: ## removes the environments and what tools left behind
@@ -65,13 +65,16 @@ clean: ## removes the environments and what tools left behind
 
 # One environment: what a hall and the demo run on first, the tools of developers on top when they are asked for.
 # A changed lock makes it from nothing again, so that nothing lingers.
-$(VENV)/run.stamp: requirements.lock pyproject.toml
+$(VENV)/locked.stamp: requirements.lock
 	$(call new_venv,$(VENV))
 	$(call LOCKED,$(VENV),requirements.lock)
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/locked.stamp pyproject.toml
 	$(call PIP_INSTALL,$(VENV)) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/develop.stamp: $(VENV)/run.stamp requirements-dev.lock
+$(VENV)/develop.stamp: $(VENV)/locked.stamp requirements-dev.lock | $(VENV)/run.stamp
 	$(call LOCKED,$(VENV),requirements-dev.lock)
 	@touch $@
 
