@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 # What may stand in a log line. Names, phones, ID numbers, visit numbers, comments, tokens, staff numbers and
-# payload bytes are missing on purpose: a field that is not here is dropped, and its name (not its value) is noted under "withheld".
+# payload bytes are missing on purpose: a field that is not here is dropped, and its name (not its value) noted under
+# "withheld".
 FIELDS = frozenset({
     "address", "attempt", "batch", "bytes", "code", "count", "counter", "cursor", "delay_s", "destination", "device",
     "digest", "duplicates", "flag", "hall", "holes", "host", "kind", "limit", "location", "method", "milliseconds",

@@ -1,0 +1,209 @@
+"""Hands the ledger's records to the central system over HTTPS, each until it is stored there or refused by name."""
+
+import base64
+import gzip
+import hashlib
+import json
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gateway.dead_letters import DeadLetter, DeadLetters
+from gateway.ledger import LedgerRecord
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from gateway.projection import UnavailableError
+
+# 200 records are about 120 KiB of JSON, 60 KiB on the line: one round trip, and little to send again after an outage.
+BATCH_RECORDS = 200
+# A verdict is about 100 bytes; an answer larger than this is not from a central system.
+ANSWER_BYTES_MAX = 1 << 20
+# Connecting inside a city takes milliseconds; storing a batch with 200 signature checks takes well under a second.
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 15.0
+# The timeouts of the client run from byte to byte: an answer that only drips must end as well.
+EXCHANGE_TIMEOUT_S = 60.0
+
+STORED, DUPLICATE, REFUSED = "stored", "duplicate", "refused"
+# The central system read the request and will not take it as it is: the fault may lie in one record of the batch.
+_UNACCEPTABLE = {400, 413, 422}
+
+_log = Log("forwarder")
+
+
+class _UnacceptableError(Exception):
+    """The whole batch was turned away with one of _UNACCEPTABLE."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Forwarder:
+    """Delivers pages of the ledger; `take` is the work of the projection "central".
+
+    Only the central system's own verdict about a record makes it a dead letter. An outage, a wrong token or a broken
+    answer raises UnavailableError, and the same records are offered again: the central system tells them by
+    (device, stream, seq), so that nothing is stored twice.
+    """
+
+    def __init__(
+        self,
+        hall: str,
+        client: httpx.Client,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        now_s: Callable[[], int],
+    ) -> None:
+        self._hall = hall
+        self._client = client
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._now_s = now_s
+
+    def take(self, page: Sequence[LedgerRecord]) -> None:
+        """Deliver every record of `page`. Raises UnavailableError when the central system cannot take them now."""
+        refused = self._deliver(page)
+        if refused:
+            lost = self._dead_letters.add(
+                [DeadLetter(one.position, one.device, one.stream, one.seq, why, self._now_s()) for one, why in refused]
+            )
+            self._metrics.count("forward_dead_letters_full", lost)
+
+    def close(self) -> None:
+        """End the connection; a delivery under way fails."""
+        self._client.close()
+
+    def _deliver(self, page: Sequence[LedgerRecord]) -> list[tuple[LedgerRecord, str]]:
+        """The refused records of `page` with their reasons; all others are at the central system."""
+        try:
+            return self._post(page)
+        except _UnacceptableError as error:
+            poison = self._isolate(page, error)
+            if len(poison) == len(page):
+                # Not one record passes: then it is not the records. Blaming them would lose them to a wrong setting.
+                raise UnavailableError(f"http_{error.status}") from None
+            return poison
+
+    def _isolate(self, page: Sequence[LedgerRecord], error: _UnacceptableError) -> list[tuple[LedgerRecord, str]]:
+        """Halve `page` until the records that the central system cannot take stand alone."""
+        if len(page) == 1:
+            return [(page[0], f"http_{error.status}")]
+        found: list[tuple[LedgerRecord, str]] = []
+        for half in (page[: len(page) // 2], page[len(page) // 2 :]):
+            try:
+                found += self._post(half)
+            except _UnacceptableError as inner:
+                found += self._isolate(half, inner)
+        return found
+
+    def _post(self, page: Sequence[LedgerRecord]) -> list[tuple[LedgerRecord, str]]:
+        batch = batch_id(page)
+        body = json.dumps({"hall": self._hall, "batch": batch, "records": [entry(one) for one in page]})
+        compressed = gzip.compress(body.encode(), compresslevel=1, mtime=0)
+        try:
+            status, answer = self._exchange(batch, compressed)
+        except (httpx.HTTPError, ssl.SSLError) as error:
+            raise UnavailableError(_outage(error)) from None
+        self._metrics.count("forward_requests", status=status)
+        if status in _UNACCEPTABLE:
+            raise _UnacceptableError(status)
+        if status != 200:
+            raise UnavailableError(f"http_{status}")
+        return self._judge(page, answer)
+
+    def _exchange(self, batch: str, body: bytes) -> tuple[int, bytes]:
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Encoding": "gzip",
+            "Idempotency-Key": batch,
+        }
+        with self._client.stream("POST", "/api/v1/records", content=body, headers=headers) as response:
+            answer = b""
+            deadline = time.monotonic() + EXCHANGE_TIMEOUT_S
+            for piece in response.iter_bytes(65536):
+                answer += piece
+                if len(answer) > ANSWER_BYTES_MAX:
+                    raise UnavailableError("answer_too_large")
+                if time.monotonic() > deadline:
+                    raise UnavailableError("timeout")
+            return response.status_code, answer
+
+    def _judge(self, page: Sequence[LedgerRecord], answer: bytes) -> list[tuple[LedgerRecord, str]]:
+        verdicts = read_verdicts(answer)
+        refused = []
+        for one in page:
+            verdict, reason = verdicts.get((one.device, one.stream, one.seq), ("", ""))
+            if verdict not in (STORED, DUPLICATE, REFUSED):
+                raise UnavailableError("verdict_missing")
+            self._metrics.count("forwarded", verdict=verdict)
+            if verdict == REFUSED:
+                _log.warning("record refused by central", device=one.device, stream=one.stream, seq=one.seq)
+                refused.append((one, reason or "no reason given"))
+        return refused
+
+
+def entry(record: LedgerRecord) -> dict[str, object]:
+    """A record as the central system takes it; evidence and sealed blob in base64."""
+    return {
+        "device": record.device,
+        "stream": record.stream,
+        "seq": record.seq,
+        "kind": record.kind,
+        "evidence": base64.b64encode(record.evidence).decode(),
+        "masked": dict(record.masked) if record.masked else None,
+        "sealed": base64.b64encode(record.sealed).decode() if record.sealed else None,
+        "received_s": record.received_s,
+        "flags": list(record.flags),
+    }
+
+
+def batch_id(page: Sequence[LedgerRecord]) -> str:
+    """The idempotence key of a batch: the same records in the same order have the same key (32 hex digits)."""
+    names = "\n".join(f"{one.device} {one.stream} {one.seq}" for one in page)
+    return hashlib.sha256(names.encode()).hexdigest()[:32]
+
+
+def read_verdicts(answer: bytes) -> Mapping[tuple[str, str, int], tuple[str, str]]:
+    """{(device, stream, seq): (verdict, reason)} of an answer. Raises UnavailableError when it is none."""
+    try:
+        verdicts: list[Any] = json.loads(answer)["verdicts"]
+        return {
+            (str(one["device"]), str(one["stream"]), int(one["seq"])): (
+                str(one["verdict"]),
+                str(one.get("reason") or ""),
+            )
+            for one in verdicts
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise UnavailableError("answer_unreadable") from None
+
+
+def central_client(url: str, token: str, ca: Path | None) -> httpx.Client:
+    """A client for the central system at `url` (https://…). ca: PEM file of its root; None: the machine's trust."""
+    if not url.startswith("https://"):
+        raise ValueError("records leave the hall encrypted only: the address must begin with https://")
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return httpx.Client(
+        base_url=url,
+        headers={"Authorization": "Bearer " + token},
+        verify=context,
+        timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        # One projection, one connection; proxies named in the environment are not for a hall's records.
+        limits=httpx.Limits(max_connections=1),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def _outage(error: Exception) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "timeout"
+    if isinstance(error, httpx.ConnectError):
+        return "tls" if "CERTIFICATE" in str(error).upper() else "connect"
+    return "link"
