@@ -6,7 +6,6 @@ its counter must be above the last one, and its expiry ahead (a time answer is b
 
 from protocol import cbor, field, rating, sign1
 from protocol.channel import Channel
-from protocol.limits import CBOR_ITEMS_MAX, TIME_NONCE_BYTES, UTC_S_MAX
 from protocol.refusal import Refused
 from protocol.topic import is_name
 
@@ -16,55 +15,57 @@ ISSUER_NAME = "gateway"
 COUNTER_MAX = 0xFFFFFFFFFFFF
 EVALUATION_REQUEST, TIME_ANSWER, CONFIG, EVALUATION_CANCEL, ROSTER = 1, 2, 3, 4, 5
 
-ROWS = (
-    (ISSUER, "issuer", field.TEXT, 1, 32, True),
-    (DEVICE, "device", field.TEXT, 1, 32, True),
-    (HALL, "hall", field.TEXT, 1, 32, True),
-    (EXPIRES, "expires_s", field.INT, 0, UTC_S_MAX, True),
-    (ISSUED, "issued_s", field.INT, 0, UTC_S_MAX, True),
-    (KIND, "kind", field.INT, EVALUATION_REQUEST, ROSTER, True),
-    (COUNTER, "counter", field.INT, 1, COUNTER_MAX, True),
-    (CLAIMS, "claims", field.MAP, 1, 16, True),
-)
+ROWS = field.table("""
+     1 issuer    text 1              32 required
+     2 device    text 1              32 required
+     3 hall      text 1              32 required
+     4 expires_s int  0      4294967295 required
+     6 issued_s  int  0      4294967295 required
+     9 kind      int  1               5 required
+    11 counter   int  1 281474976710655 required
+    16 claims    map  1              16 required
+""")
 
 # Evaluation request: ask the visitor of this visit. Cancel: stop asking.
 VISIT, WINDOW, STAFF, TIMEOUT_S, APPLICANT = 1, 2, 3, 4, 5
-REQUEST_ROWS = (
-    (VISIT, "visit", field.TEXT, 1, 50, True),
-    (WINDOW, "window", field.TEXT, 1, 16, True),
-    (STAFF, "staff", field.TEXT, 1, 20, False),
-    (TIMEOUT_S, "timeout_s", field.INT, 5, 600, True),
-    (APPLICANT, "applicant", field.MAP, 1, 4, False),  # rating.IDENTITY_ROWS; the device binds it to the rating
-)
-CANCEL_ROWS = ((VISIT, "visit", field.TEXT, 1, 50, True),)
+REQUEST_ROWS = field.table("""
+    1 visit     text 1  50 required
+    2 window    text 1  16 required
+    3 staff     text 1  20 optional
+    4 timeout_s int  5 600 required
+    5 applicant map  1   4 optional
+""")
+CANCEL_ROWS = field.table("""
+    1 visit text 1 50 required
+""")
 
 # Time answer.
 NONCE, TIME_MS = 1, 2
-TIME_ROWS = (
-    (NONCE, "nonce", field.BYTES, TIME_NONCE_BYTES, TIME_NONCE_BYTES, True),
-    (TIME_MS, "time_ms", field.INT, 1, 1000 * UTC_S_MAX, True),
-)
+TIME_ROWS = field.table("""
+    1 nonce   bytes 8             8 required
+    2 time_ms int   1 4294967295000 required
+""")
 
 # Config: the whole of it each time, so that a device never mixes two.
 VERSION, PLACE, STAFF_NAME, LANGUAGE, RATING_TIMEOUT_S, HEARTBEAT_S, BRIGHTNESS, STAFF_NUMBER = 1, 2, 3, 4, 5, 6, 7, 8
-CONFIG_ROWS = (
-    (VERSION, "version", field.INT, 1, 0xFFFFFFFF, True),
-    (PLACE, "place", field.TEXT, 1, 16, True),  # window of an evaluator, door of a clock
-    (STAFF_NAME, "staff_name", field.TEXT, 1, 12, False),
-    (LANGUAGE, "language", field.TEXT, 2, 2, True),
-    (RATING_TIMEOUT_S, "rating_timeout_s", field.INT, 5, 600, True),
-    (HEARTBEAT_S, "heartbeat_s", field.INT, 10, 3600, True),
-    (BRIGHTNESS, "brightness", field.INT, 0, 255, True),
-    (STAFF_NUMBER, "staff_number", field.TEXT, 1, 20, False),
-)
+CONFIG_ROWS = field.table("""
+    1 version          int   1 4294967295 required
+    2 place            text  1         16 required
+    3 staff_name       text  1         12 optional
+    4 language         text  2          2 required
+    5 rating_timeout_s int   5        600 required
+    6 heartbeat_s      int  10       3600 required
+    7 brightness       int   0        255 required
+    8 staff_number     text  1         20 optional
+""")
 LANGUAGES = ("zh", "en")
 
 # Roster of a clock: rows [slot, staff number, display name].
 ROSTER_VERSION, STAFF_ROWS = 1, 2
-ROSTER_ROWS = (
-    (ROSTER_VERSION, "version", field.INT, 1, 0xFFFFFFFF, True),
-    (STAFF_ROWS, "staff_rows", field.LIST, 0, CBOR_ITEMS_MAX, True),
-)
+ROSTER_ROWS = field.table("""
+    1 version    int  1 4294967295 required
+    2 staff_rows list 0        256 required
+""")
 
 CLAIM_ROWS = {
     EVALUATION_REQUEST: REQUEST_ROWS,

@@ -1,7 +1,6 @@
 """Claims of a device event: what happened to the device itself, in the stream of its ratings or punches."""
 
 from protocol import field
-from protocol.limits import SEQ_MAX, STREAM_BYTES
 
 CODE, TEXT, VALUE, PREVIOUS_STREAM, PREVIOUS_HEAD = 1, 2, 3, 4, 5
 
@@ -19,13 +18,13 @@ NAMES = {
 }
 CODE_MAX = 255  # room for codes of later firmware: an older gateway keeps what it cannot name
 
-ROWS = (
-    (CODE, "code", field.INT, 1, CODE_MAX, True),
-    (TEXT, "text", field.TEXT, 1, 96, False),
-    (VALUE, "value", field.INT, -0x7FFFFFFFFFFF, 0x7FFFFFFFFFFF, False),
-    (PREVIOUS_STREAM, "previous_stream", field.BYTES, STREAM_BYTES, STREAM_BYTES, False),
-    (PREVIOUS_HEAD, "previous_head", field.INT, 0, SEQ_MAX, False),
-)
+ROWS = field.table("""
+    1 code            int                  1             255 required
+    2 text            text                 1              96 optional
+    3 value           int   -140737488355327 140737488355327 optional
+    4 previous_stream bytes                8               8 optional
+    5 previous_head   int                  0      4294967295 optional
+""")
 
 
 def check(claims: dict[int, object]) -> None:

@@ -1,12 +1,32 @@
-"""Fields of a map, declared as rows: what a record may hold stands in tables, and one function checks them all.
+"""Fields of a map, declared as tables of text: what a message may hold stands in one place, and one function checks it.
 
-A row: (key, name, kind, low, high, required).
-kind: INT (value between low and high), BYTES (length), TEXT (characters), MAP, LIST (entries).
+A row: key, name, kind, low, high, "required" or "optional". Low and high, both inclusive, bound the value of an INT, the
+length of BYTES, the characters of TEXT, the entries of a LIST or MAP.
 """
+
+import sys
 
 from protocol.refusal import Refused
 
 INT, BYTES, TEXT, LIST, MAP = "int", "bytes", "text", "list", "map"
+_REQUIRED = "required"
+
+
+def _row(line: str) -> tuple[int, str, str, int, int, bool]:
+    key, name, kind, low, high, need = line.split()
+    return int(key), name, kind, int(low), int(high), need == _REQUIRED
+
+
+def rows(table: object) -> list[tuple[int, str, str, int, int, bool]]:
+    """The rows of a table: (key, name, kind, low, high, required)."""
+    if isinstance(table, str):
+        return [_row(line) for line in table.strip().split("\n")]
+    return table  # type: ignore[return-value]  # made by table()
+
+
+def table(text: str) -> object:
+    """A table from its text. On a device it stays text, which lies in flash; parsed rows would take 6 KB of heap."""
+    return text if sys.implementation.name == "micropython" else rows(text)
 
 
 def _size(value: object, kind: str) -> int | None:
@@ -29,10 +49,10 @@ def check_value(name: str, value: object, kind: str, low: int, high: int) -> Non
         raise Refused("schema", name)
 
 
-def check(rows: tuple[tuple[int, str, str, int, int, bool], ...], fields: dict[int, object]) -> None:
+def check(table: object, fields: dict[int, object]) -> None:
     """Raises Refused("schema", field name) for a missing, unknown, mistyped or out-of-bounds field."""
     known = 0
-    for key, name, kind, low, high, required in rows:
+    for key, name, kind, low, high, required in rows(table):
         if key in fields:
             known += 1
             check_value(name, fields[key], kind, low, high)

@@ -1,7 +1,6 @@
 """Claims of a rating: one visit, or one walk-up press, at one window. Level 5 is 非常满意, 1 is 非常不满意."""
 
 from protocol import field
-from protocol.limits import UTC_S_MAX
 from protocol.refusal import Refused
 
 WINDOW, OUTCOME, LEVEL, TAGS, MODE, STAFF_LEVEL, DELAY_MS, STAFF = 1, 2, 3, 4, 5, 6, 7, 8
@@ -9,33 +8,35 @@ RATED, TIMED_OUT = 1, 2  # a time-out is "not rated", never a level
 VISIT_MODE, WALK_UP = 1, 2
 LEVEL_MIN, LEVEL_MAX = 1, 5
 
-ROWS = (
-    (WINDOW, "window", field.TEXT, 1, 16, True),
-    (OUTCOME, "outcome", field.INT, RATED, TIMED_OUT, True),
-    (LEVEL, "level", field.INT, LEVEL_MIN, LEVEL_MAX, False),
-    (TAGS, "tags", field.LIST, 1, 8, False),
-    (MODE, "mode", field.INT, VISIT_MODE, WALK_UP, True),
-    (STAFF_LEVEL, "staff_level", field.INT, LEVEL_MIN, LEVEL_MAX, False),
-    (DELAY_MS, "delay_ms", field.INT, 0, 0xFFFFFFFF, False),
-    (STAFF, "staff", field.TEXT, 1, 20, False),
-)
+ROWS = field.table("""
+    1 window      text 1         16 required
+    2 outcome     int  1          2 required
+    3 level       int  1          5 optional
+    4 tags        list 1          8 optional
+    5 mode        int  1          2 required
+    6 staff_level int  1          5 optional
+    7 delay_ms    int  0 4294967295 optional
+    8 staff       text 1         20 optional
+""")
 
 # Redactable: only their salted digests are signed in clear (record field 17).
+# Visit: as case numbers in GB/T 39046 table 9, no. 1. Comment: what rating devices of the platforms allow.
 EXACT_TIME, VISIT, COMMENT, IDENTITY = 1, 2, 3, 4
-REDACTABLE_ROWS = (
-    (EXACT_TIME, "exact_time_s", field.INT, 1, UTC_S_MAX, False),
-    (VISIT, "visit", field.TEXT, 1, 50, False),  # GB/T 39046 table 9, no. 1
-    (COMMENT, "comment", field.TEXT, 1, 150, False),  # domain reference V8
-    (IDENTITY, "identity", field.MAP, 1, 4, False),
-)
+REDACTABLE_ROWS = field.table("""
+    1 exact_time_s int  1 4294967295 optional
+    2 visit        text 1         50 optional
+    3 comment      text 1        150 optional
+    4 identity     map  1          4 optional
+""")
 
+# Name: GB/T 39046 table 9, no. 3. Kind of document: 111 is the resident identity card.
 NAME, PHONE, ID_NUMBER, ID_KIND = 1, 2, 3, 4
-IDENTITY_ROWS = (
-    (NAME, "name", field.TEXT, 1, 30, False),  # GB/T 39046 table 9, no. 3
-    (PHONE, "phone", field.TEXT, 1, 20, False),
-    (ID_NUMBER, "id_number", field.TEXT, 1, 32, False),
-    (ID_KIND, "id_kind", field.TEXT, 1, 8, False),  # 111 = resident identity card
-)
+IDENTITY_ROWS = field.table("""
+    1 name      text 1 30 optional
+    2 phone     text 1 20 optional
+    3 id_number text 1 32 optional
+    4 id_kind   text 1  8 optional
+""")
 
 
 def check(claims: dict[int, object]) -> None:

@@ -2,17 +2,17 @@
 
 from protocol import cbor, field
 from protocol.channel import Channel
-from protocol.limits import HOLES_MAX, SEQ_MAX, STREAM_BYTES
+from protocol.limits import SEQ_MAX
 from protocol.refusal import Refused
 
 TYP = "hs-rcp"
 THROUGH, HOLES, STREAM = 2, 3, 10
 
-ROWS = (
-    (THROUGH, "through", field.INT, 0, SEQ_MAX, True),
-    (HOLES, "holes", field.LIST, 0, HOLES_MAX, True),
-    (STREAM, "stream", field.BYTES, STREAM_BYTES, STREAM_BYTES, True),
-)
+ROWS = field.table("""
+     2 through int   0 4294967295 required
+     3 holes   list  0         16 required
+    10 stream  bytes 8          8 required
+""")
 
 
 class Receipt:

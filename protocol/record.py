@@ -2,14 +2,9 @@
 
 from protocol import cbor, event, field, heartbeat, punch, rating
 from protocol.limits import (
-    BOOT_BYTES,
     COARSE_S,
     DIGEST_BYTES,
     PREV_BYTES,
-    SEQ_MAX,
-    STREAM_BYTES,
-    UPTIME_MS_MAX,
-    UTC_S_MAX,
 )
 from protocol.refusal import Refused
 from protocol.topic import is_name
@@ -39,20 +34,20 @@ NO_TIME, GATEWAY_TIME, RTC_TIME = 0, 1, 2
 
 GENESIS_PREV = bytes(PREV_BYTES)
 
-ROWS = (
-    (DEVICE, "device", field.TEXT, 1, 32, True),
-    (HALL, "hall", field.TEXT, 1, 32, True),
-    (COARSE, "coarse_s", field.INT, 0, UTC_S_MAX, True),
-    (KIND, "kind", field.INT, RATING, HEARTBEAT, True),
-    (STREAM, "stream", field.BYTES, STREAM_BYTES, STREAM_BYTES, True),
-    (SEQ, "seq", field.INT, 1, SEQ_MAX, True),
-    (PREV, "prev", field.BYTES, PREV_BYTES, PREV_BYTES, True),
-    (BOOT, "boot", field.BYTES, BOOT_BYTES, BOOT_BYTES, True),
-    (UPTIME_MS, "uptime_ms", field.INT, 0, UPTIME_MS_MAX, True),
-    (SOURCE, "source", field.INT, NO_TIME, RTC_TIME, True),
-    (CLAIMS, "claims", field.MAP, 1, 16, True),
-    (DIGESTS, "digests", field.MAP, 1, 4, False),
-)
+ROWS = field.table("""
+     1 device    text   1              32 required
+     3 hall      text   1              32 required
+     6 coarse_s  int    0      4294967295 required
+     9 kind      int    1               4 required
+    10 stream    bytes  8               8 required
+    11 seq       int    1      4294967295 required
+    12 prev      bytes 16              16 required
+    13 boot      bytes  8               8 required
+    14 uptime_ms int    0 281474976710655 required
+    15 source    int    0               2 required
+    16 claims    map    1              16 required
+    17 digests   map    1               4 optional
+""")
 
 
 class Record:
