@@ -1,7 +1,7 @@
 """Fields of a map, declared as tables of text: what a message may hold stands in one place, and one function checks it.
 
-A row: key, name, kind, low, high, "required" or "optional". Low and high, both inclusive, bound the value of an INT, the
-length of BYTES, the characters of TEXT, the entries of a LIST or MAP.
+A row: key, name, kind, low, high, "required" or "optional". Low and high, both inclusive, bound the value of an INT,
+the length of BYTES, the characters of TEXT, the entries of a LIST or MAP.
 """
 
 import sys
