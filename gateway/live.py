@@ -1,0 +1,263 @@
+"""What the hall looks like now: every window and door, the day's counts, the morning's sign-ins, the latest events.
+
+Kept in memory, bounded, and built again from the end of the ledger at every start. It holds no reviewer, not even a
+masked one, and of a rating no time finer than the quarter of an hour: this is shown on a wall.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.ledger import Heartbeat, LedgerRecord
+from gateway.rates import Rates
+from gateway.registry import ACTIVE, CLOCK, EVALUATOR, REVOKED, Device
+from gateway.sign_in import DayRule, Morning
+from protocol import event, record
+
+# The busiest hall we know of makes about 12 000 records a day; so the end of the ledger holds today.
+REBUILD_RECORDS = 20_000
+FEED_EVENTS = 50
+LAST_LEVELS = 8
+# 8 times the largest hall; beyond it the page would be unreadable and the snapshot too long.
+DEVICES_MAX = 500
+
+ONLINE, OFFLINE, FAULT, WAITING = "online", "offline", "fault", "waiting"
+_FAULTS = {event.TAMPER, event.JOURNAL_FULL, event.FAULT}
+# Opening self-check passed, or a new start: whatever still is wrong will be said again.
+_MENDED = {event.SELF_CHECK, event.BOOT}
+_KIND_NAMES = {record.RATING: "rating", record.PUNCH: "punch", record.EVENT: "event"}
+
+
+class Clock(Protocol):
+    """The hall's clock; HallClock is one."""
+
+    speed: float
+
+    def now_s(self) -> int:
+        """Hall time in UTC seconds."""
+
+
+@dataclass
+class _DeviceView:
+    """What the ledger said last about one device."""
+
+    last_levels: deque[int] = field(default_factory=lambda: deque(maxlen=LAST_LEVELS))  # 0: timed out
+    seen_s: int = 0
+    fault_code: int = 0
+
+
+class _Day:
+    """Everything that begins anew at midnight."""
+
+    def __init__(self, number: int, rule: DayRule) -> None:
+        self.number = number
+        self.hall = Rates()
+        self.by_device: dict[str, Rates] = {}
+        self.punches: dict[str, int] = {}
+        self.morning = Morning(rule)
+
+
+def rebuild_from(last_position: int) -> int:
+    """The ledger position after which the live view starts reading."""
+    return max(0, last_position - REBUILD_RECORDS)
+
+
+class LiveView:
+    """`take` is the work of the projection "live"; `snapshot` may be called from any thread.
+
+    offline_after_s: a device whose last sign of life is older is offline; three heartbeats, for one may be lost.
+    """
+
+    def __init__(
+        self,
+        hall: str,
+        devices: Callable[[], Mapping[str, Device]],
+        heartbeats: Callable[[], Mapping[str, Heartbeat]],
+        clock: Clock,
+        offline_after_s: int = 900,
+        rule: DayRule | None = None,
+    ) -> None:
+        self._hall = hall
+        self._devices = devices
+        self._heartbeats = heartbeats
+        self._clock = clock
+        self._offline_after_s = offline_after_s
+        self._rule = rule or DayRule()
+        self._lock = threading.Lock()
+        self._views: dict[str, _DeviceView] = {}
+        self._feed: deque[dict[str, object]] = deque(maxlen=FEED_EVENTS)
+        self._day = _Day(self._rule.day_of(clock.now_s()), self._rule)
+
+    def take(self, page: Sequence[LedgerRecord]) -> None:
+        """Add records in ledger order."""
+        with self._lock:
+            self._turn_day()
+            for one in page:
+                self._take_one(one)
+
+    def snapshot(self) -> dict[str, object]:
+        """Everything the page shows, as JSON types; see api `/api/v1/live`."""
+        devices, heartbeats, now_s = self._devices(), self._heartbeats(), self._clock.now_s()
+        with self._lock:
+            self._turn_day()
+            shown = sorted(
+                (one for one in devices.values() if one.status != REVOKED), key=lambda one: (one.place, one.name)
+            )[:DEVICES_MAX]
+            windows = [self._window(one, heartbeats, now_s) for one in shown if one.kind == EVALUATOR]
+            doors = [self._door(one, heartbeats, now_s) for one in shown if one.kind == CLOCK]
+            return {
+                "hall": self._hall,
+                "now_s": now_s,
+                "speed": self._clock.speed,
+                "utc_offset_s": self._rule.utc_offset_s,
+                "states": _count_states([*windows, *doors]),
+                "windows": windows,
+                "doors": doors,
+                **self._totals(),
+                **self._attendance(),
+                "feed": list(reversed(self._feed)),
+            }
+
+    def _turn_day(self) -> None:
+        today = self._rule.day_of(self._clock.now_s())
+        if today != self._day.number:
+            self._day = _Day(today, self._rule)
+
+    def _take_one(self, one: LedgerRecord) -> None:
+        view = self._view(one.device)
+        time_s = _time_of(one)
+        view.seen_s = max(view.seen_s, one.received_s)
+        today = self._rule.day_of(time_s) == self._day.number
+        if one.kind == record.RATING:
+            self._take_rating(one, view, today)
+        elif one.kind == record.PUNCH:
+            self._take_punch(one, today)
+        elif one.kind == record.EVENT:
+            _take_event(one, view)
+        self._feed.append(self._feed_event(one, time_s))
+
+    def _view(self, device: str) -> _DeviceView:
+        if device not in self._views and len(self._views) >= 2 * DEVICES_MAX:
+            self._views.pop(next(iter(self._views)))  # only a hall that exchanges its devices daily comes here
+        return self._views.setdefault(device, _DeviceView())
+
+    def _take_rating(self, one: LedgerRecord, view: _DeviceView, today: bool) -> None:
+        level = _level_of(one.claims)
+        view.last_levels.append(level or 0)
+        if today:
+            visit = one.claims.get("mode") == "visit"
+            self._day.hall.add(level, visit)
+            self._day.by_device.setdefault(one.device, Rates()).add(level, visit)
+
+    def _take_punch(self, one: LedgerRecord, today: bool) -> None:
+        if today:
+            claims: Mapping[str, Any] = one.claims
+            self._day.punches[one.device] = self._day.punches.get(one.device, 0) + 1
+            self._day.morning.add(
+                str(claims.get("staff", "")), one.window, claims.get("time_s"), str(claims["direction"])
+            )
+
+    def _feed_event(self, one: LedgerRecord, time_s: int) -> dict[str, object]:
+        claims = one.claims
+        shown: dict[str, object] = {
+            "id": one.position,
+            "kind": _KIND_NAMES.get(one.kind, "event"),
+            "device": one.device,
+            "place": one.window,
+            "at_s": time_s,
+            "flags": list(one.flags)[:8],
+        }
+        if one.kind == record.RATING:
+            shown.update(level=_level_of(claims), tags=claims.get("tags") or [])
+        elif one.kind == record.PUNCH:
+            time_known = claims.get("time_s") is not None
+            morning = time_known and self._rule.is_morning(time_s)
+            shown.update(staff=claims.get("staff"), late=morning and self._rule.is_late(time_s), time_known=time_known)
+        else:
+            shown.update(code=claims.get("code"))
+        return shown
+
+    def _state(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
+        view = self._views.get(device.name, _NOTHING_SEEN)
+        heartbeat = heartbeats.get(device.name)
+        seen_s = max(view.seen_s, heartbeat.received_s if heartbeat else 0)
+        return {
+            "device": device.name,
+            "place": device.place,
+            "state": device_state(device.status, seen_s, now_s, self._offline_after_s, view.fault_code),
+            "seen_s": seen_s or None,
+            "fault_code": view.fault_code or None,
+            "pending": heartbeat.pending if heartbeat else None,
+        }
+
+    def _window(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
+        rates = self._day.by_device.get(device.name, _NO_RATES)
+        view = self._views.get(device.name, _NOTHING_SEEN)
+        return {
+            **self._state(device, heartbeats, now_s),
+            "last_levels": list(view.last_levels),
+            "levels": list(rates.levels),
+            "timed_out": rates.timed_out,
+        }
+
+    def _door(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
+        return {**self._state(device, heartbeats, now_s), "punches": self._day.punches.get(device.name, 0)}
+
+    def _totals(self) -> dict[str, object]:
+        rates = self._day.hall
+        return {
+            "levels": list(rates.levels),
+            "timed_out": rates.timed_out,
+            "good_rate": rates.good_rate,
+            "rating_rate": rates.rating_rate,
+        }
+
+    def _attendance(self) -> dict[str, object]:
+        sign_ins = self._day.morning.sign_ins()
+        return {
+            "sign_in_limit_s": self._rule.sign_in_limit_s,
+            "signed_in": len(sign_ins),
+            "late": sum(1 for one in sign_ins if one.late),
+            "sign_ins": [one._asdict() for one in sign_ins],
+        }
+
+
+_NOTHING_SEEN = _DeviceView()
+_NO_RATES = Rates()
+
+
+def device_state(status: str, seen_s: int, now_s: int, offline_after_s: int, fault_code: int) -> str:
+    """ "waiting" (never heard, or not yet active), "offline", "fault" or "online". Silence outweighs an old fault."""
+    if status != ACTIVE or not seen_s:
+        return WAITING
+    if now_s - seen_s > offline_after_s:
+        return OFFLINE
+    return FAULT if fault_code else ONLINE
+
+
+def _time_of(one: LedgerRecord) -> int:
+    """A punch's exact second; else the signed quarter of an hour; else when the gateway received it."""
+    time_s = one.claims.get("time_s")
+    return time_s if isinstance(time_s, int) else one.coarse_s or one.received_s
+
+
+def _level_of(claims: Mapping[str, object]) -> int | None:
+    level = claims.get("level")
+    return level if claims.get("outcome") == "rated" and isinstance(level, int) else None
+
+
+def _take_event(one: LedgerRecord, view: _DeviceView) -> None:
+    code = one.claims.get("code")
+    if code in _FAULTS and isinstance(code, int):
+        view.fault_code = code
+    elif code in _MENDED and not (code == event.SELF_CHECK and one.claims.get("value")):
+        view.fault_code = 0
+
+
+def _count_states(devices: Sequence[Mapping[str, object]]) -> dict[str, int]:
+    counts = dict.fromkeys((ONLINE, OFFLINE, FAULT, WAITING), 0)
+    for one in devices:
+        counts[str(one["state"])] += 1
+    return counts

@@ -1,0 +1,67 @@
+"""Does every store hold the same? Counts of the devices' own words, the ledger and its projections, side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.ledger import Heartbeat, StreamState, Summary
+from gateway.registry import Device
+from gateway.timeseries import Counts
+from protocol import record
+
+_NO_COUNTS = Counts(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What was read from each store; the projections before the ledger, so that what comes between shows as pending."""
+
+    devices: Mapping[str, Device]
+    summary: Summary
+    streams: Sequence[StreamState]
+    heartbeats: Mapping[str, Heartbeat]
+    timeseries: Mapping[str, Counts]
+    positions: Mapping[str, int]  # cursor by projection: "timeseries", "central"
+    intake_pending: int  # messages taken from the broker, not yet committed
+    quarantined: Mapping[str, int]
+    refusals: Mapping[str, int]
+    dead_letters: Mapping[str, int]
+
+
+def reconcile(stores: Stores) -> dict[str, object]:
+    """The answer of `/api/v1/reconciliation`, JSON types only."""
+    names = sorted({*stores.devices, *stores.summary.by_device, *stores.heartbeats, *stores.timeseries})
+    last = stores.summary.position
+    return {
+        "by_device": {name: _device(name, stores) for name in names},
+        "pending": {
+            "intake": stores.intake_pending,
+            **{name: max(0, last - position) for name, position in stores.positions.items()},
+        },
+        "position": last,
+        "quarantine": dict(stores.quarantined),
+        "refusals": dict(stores.refusals),
+        "dead_letters": dict(stores.dead_letters),
+    }
+
+
+def _device(name: str, stores: Stores) -> dict[str, object]:
+    device = stores.devices.get(name)
+    heartbeat = stores.heartbeats.get(name)
+    streams = sorted((one for one in stores.streams if one.device == name), key=lambda one: one.number)
+    newest = streams[-1] if streams else None
+    by_kind = stores.summary.by_device.get(name, {})
+    ledger = Counts(by_kind.get(record.RATING, 0), by_kind.get(record.PUNCH, 0), by_kind.get(record.EVENT, 0))
+    return {
+        "kind": device.kind if device else None,
+        "stream": newest.stream if newest else None,
+        "head": newest.highest if newest else 0,
+        "declared_head": newest.declared if newest else 0,
+        "ledger": ledger._asdict(),
+        "timeseries": stores.timeseries.get(name, _NO_COUNTS)._asdict(),
+        "gaps": sum(one.missing for one in streams),
+        "duplicates": sum(one.duplicates for one in streams),
+        "equivocations": sum(one.equivocations for one in streams),
+        "central_position": stores.positions.get("central"),
+        "press_counters": list(heartbeat.presses) if heartbeat else None,
+        "device_pending": heartbeat.pending if heartbeat else None,
+    }
