@@ -1,14 +1,43 @@
 """The hall's ledger: one SQLite file in WAL mode with full sync, one writer thread, grouped commits.
 
-Readers may call from any thread; they see whole commits only.
+Readers may call from any thread; they see whole commits only, in the order of `position`.
 """
 
-from collections.abc import Mapping, Sequence
+import fcntl
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway import quarantine, schema
+from gateway.logs import Log
 
 # What one call of records_after returns at most: a page of about 2 MiB.
 PAGE_RECORDS_MAX = 1000
+# Jobs that may wait for the writer; beyond that the one who submits waits (a batch of the intake is one job).
+JOBS_MAX = 64
+# Jobs that share one transaction and one sync.
+GROUP_MAX = 32
+# Real ms that a connection waits for another process (a technician's query) before it fails and is tried again.
+BUSY_TIMEOUT_MS = 5000
+# Bytes that the write-ahead log is cut back to after a checkpoint.
+WAL_BYTES_KEPT = 16 << 20
+
+_log = Log("ledger")
+_Result = TypeVar("_Result")
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used. str() says what to do; it holds no record content."""
 
 
 class LedgerRecord(NamedTuple):
@@ -75,52 +104,277 @@ class Summary(NamedTuple):
     by_device: Mapping[str, Mapping[int, int]]  # device -> kind -> records
 
 
+class _Job(NamedTuple):
+    run: Callable[[Connection], Any]
+    future: "Future[Any]"
+
+
 class Ledger:
-    """Opens or creates the ledger file. Raises LedgerError when it cannot be used safely."""
+    """Opens or creates the ledger file. Raises LedgerError when it cannot be used safely.
 
-    def __init__(self, path: Path) -> None:
-        raise NotImplementedError
+    observe: called with the seconds of each commit, from the writer thread.
+    """
 
-    def records_after(self, position: int, limit: int) -> list[LedgerRecord]:
-        """Up to `limit` (1..PAGE_RECORDS_MAX) records with a position above `position` (>= 0), ascending."""
-        raise NotImplementedError
+    def __init__(self, path: Path, observe: Callable[[float], None] = lambda seconds: None) -> None:
+        self._observe = observe
+        self._lock_file = _lock(path)
+        try:
+            self._writing = _engine(path, writer=True)
+            self._reading = _engine(path, writer=False)
+            self._connection = self._writing.connect()
+            _prepare(self._connection)
+            with self._connection.begin():
+                self._position = _last_position(self._connection)
+        except SQLAlchemyError as error:
+            self._lock_file.close()
+            raise LedgerError(f"{path}: cannot be opened ({type(error.__cause__ or error).__name__})") from None
+        except LedgerError as error:
+            self._lock_file.close()
+            raise LedgerError(f"{path}: {error}") from None
+        self._rollback_hooks: list[Callable[[], None]] = []
+        self._grown = threading.Condition()
+        self._closing = False
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(JOBS_MAX)
+        self._thread = threading.Thread(target=self._write_jobs, name="ledger-writer", daemon=True)
+        self._thread.start()
 
-    def last_position(self) -> int:
-        """Position of the newest record; 0 when there is none."""
-        raise NotImplementedError
+    # Writing: one thread, many jobs a transaction.
 
-    def wait_beyond(self, position: int, timeout_s: float) -> bool:
-        """Block until a record beyond `position` is committed, or the time is over, or the ledger closes."""
-        raise NotImplementedError
+    def write(self, run: Callable[[Connection], _Result]) -> "Future[_Result]":
+        """Run `run(connection)` in the writer thread; the future is done after the commit is on disk.
 
-    def cursor(self, destination: str) -> int:
-        """Position the projection `destination` has finished; 0 at first."""
-        raise NotImplementedError
+        Jobs that wait together share a transaction; when one fails, each is run again alone, so `run` must not
+        change anything outside the connection (state in memory: see on_rollback). Blocks while JOBS_MAX wait.
+        Never call this from a job or from a done-callback. Raises LedgerError when the ledger is closed.
+        """
+        if self._closing:
+            raise LedgerError("the ledger is closed")
+        future: Future[_Result] = Future()
+        self._jobs.put(_Job(run, future))
+        return future
+
+    def on_rollback(self, forget: Callable[[], None]) -> None:
+        """`forget` is called in the writer thread after a rollback: state in memory may be ahead of the disk."""
+        self._rollback_hooks.append(forget)
+
+    def _write_jobs(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            group = [job]
+            while len(group) < GROUP_MAX and not self._jobs.empty():
+                more = self._jobs.get()
+                if more is None:
+                    self._commit(group)
+                    return
+                group.append(more)
+            self._commit(group)
+
+    def _commit(self, group: Sequence[_Job]) -> None:
+        started_s = time.monotonic()
+        try:
+            with self._connection.begin():
+                results = [job.run(self._connection) for job in group]
+                position = _last_position(self._connection)
+        except Exception as error:  # a job may fail in any way; the writer thread must outlive it
+            for forget in self._rollback_hooks:
+                forget()
+            if len(group) == 1:
+                _log.error("commit failed", error)
+                group[0].future.set_exception(error)
+                return
+            for job in group:
+                self._commit([job])
+            return
+        self._observe(time.monotonic() - started_s)
+        with self._grown:
+            self._position = position
+            self._grown.notify_all()
+        for job, result in zip(group, results, strict=True):
+            job.future.set_result(result)
 
     def set_cursor(self, destination: str, position: int) -> None:
         """Durable when it returns. A cursor may move back (rebuild)."""
-        raise NotImplementedError
+        statement = sqlite.insert(schema.cursor).values(destination=destination, position=position)
+        statement = statement.on_conflict_do_update(
+            index_elements=[schema.cursor.c.destination], set_={"position": position}
+        )
+
+        def save(connection: Connection) -> None:
+            connection.execute(statement)
+
+        self.write(save).result()
+
+    # Reading: any thread.
+
+    def read(self, query: Callable[[Connection], _Result]) -> _Result:
+        """`query(connection)` on a connection of its own that cannot write."""
+        with self._reading.connect() as connection:
+            return query(connection)
+
+    def records_after(self, position: int, limit: int) -> list[LedgerRecord]:
+        """Up to `limit` (1..PAGE_RECORDS_MAX) records with a position above `position` (>= 0), ascending."""
+        if not 1 <= limit <= PAGE_RECORDS_MAX or position < 0:
+            raise ValueError("limit or position out of range")
+        query = select(schema.record).where(schema.record.c.id > position).order_by(schema.record.c.id).limit(limit)
+        return self.read(lambda connection: [_record(row) for row in connection.execute(query)])
+
+    def last_position(self) -> int:
+        """Position of the newest record; 0 when there is none."""
+        return self._position
+
+    def wait_beyond(self, position: int, timeout_s: float) -> bool:
+        """Block until a record beyond `position` is committed, or the time is over, or the ledger closes."""
+        with self._grown:
+            self._grown.wait_for(lambda: self._position > position or self._closing, timeout_s)
+            return self._position > position
+
+    def cursor(self, destination: str) -> int:
+        """Position the projection `destination` has finished; 0 at first."""
+        query = select(schema.cursor.c.position).where(schema.cursor.c.destination == destination)
+        return self.read(lambda connection: connection.execute(query).scalar()) or 0
 
     def summary(self) -> Summary:
-        """Counts by device and kind."""
-        raise NotImplementedError
+        """Counts by device and kind, from one snapshot."""
+        return self.read(_summary)
 
     def streams(self) -> list[StreamState]:
         """All ledger streams, by device and number."""
-        raise NotImplementedError
+        table = schema.stream
+        query = select(table).order_by(table.c.device, table.c.number)
+        return self.read(lambda connection: [_stream_state(row) for row in connection.execute(query)])
 
     def heartbeats(self) -> dict[str, Heartbeat]:
         """Latest heartbeat by device."""
-        raise NotImplementedError
+        query = select(schema.heartbeat)
+        return self.read(lambda connection: {row.device: _heartbeat(row) for row in connection.execute(query)})
 
     def refusals(self) -> dict[str, int]:
         """Messages refused so far, by reason, over restarts."""
-        raise NotImplementedError
+        query = select(schema.refusal).order_by(schema.refusal.c.reason)
+        return self.read(lambda connection: {row[0]: row[1] for row in connection.execute(query)})
 
     def quarantined(self) -> dict[str, int]:
         """Messages in quarantine now, by reason."""
-        raise NotImplementedError
+        return self.read(quarantine.held_by_reason)
 
     def close(self) -> None:
-        """Finish what is queued, then close."""
-        raise NotImplementedError
+        """Finish what is queued, then close. Safe to call twice."""
+        if self._closing:
+            return
+        self._closing = True
+        self._jobs.put(None)
+        self._thread.join()
+        with self._grown:
+            self._grown.notify_all()
+        self._connection.close()
+        self._writing.dispose()
+        self._reading.dispose()
+        self._lock_file.close()
+
+
+def _lock(path: Path) -> Any:
+    """Hold the file beside the ledger, so that no second gateway writes the same ledger; freed with the process."""
+    try:
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.fdopen(descriptor, "r+")
+        # The ledger itself is made here, so that it is never readable by others, not even for a moment.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be written ({error.strerror}); check the folder and its owner") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise LedgerError(f"{path}: another gateway uses this ledger; stop it first") from None
+    return file
+
+
+def _engine(path: Path, writer: bool) -> Engine:
+    """Connections of one kind. The readers' cannot write."""
+    engine = create_engine(f"sqlite:///{path}")
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: Any) -> None:
+        execute = connection.execute
+        execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        if not writer:
+            execute("PRAGMA query_only=ON")
+            return
+        if execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+            raise LedgerError("the folder's file system has no shared memory for WAL; put the ledger on a local disk")
+        execute("PRAGMA synchronous=FULL")
+        execute("PRAGMA secure_delete=ON")  # keys of past days shall be gone, not only unlinked
+        execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}")
+
+    return engine
+
+
+def _prepare(connection: Connection) -> None:
+    """Make the tables of a new ledger; refuse one that another version made."""
+    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if found not in (0, schema.SCHEMA_VERSION):
+        raise LedgerError(f"was made by another version of Hallseal (schema {found}); install that version")
+    schema.metadata.create_all(connection)
+    connection.exec_driver_sql(f"PRAGMA user_version={schema.SCHEMA_VERSION}")
+    connection.commit()
+
+
+def _last_position(connection: Connection) -> int:
+    return connection.execute(select(func.max(schema.record.c.id))).scalar() or 0
+
+
+def _record(row: Any) -> LedgerRecord:
+    """A row of schema.record; its columns stand in the order of LedgerRecord."""
+    values = list(row)
+    values[13] = json.loads(values[13])
+    values[14] = None if values[14] is None else json.loads(values[14])
+    values[16] = json.loads(values[16])
+    return LedgerRecord(*values)
+
+
+def _stream_state(row: Any) -> StreamState:
+    missing = max(row.highest, row.declared) - row.stored
+    return StreamState(
+        row.device,
+        row.stream,
+        row.number,
+        row.through,
+        row.highest,
+        row.declared,
+        row.stored,
+        row.duplicates,
+        row.equivocations,
+        missing,
+    )
+
+
+def _heartbeat(row: Any) -> Heartbeat:
+    return Heartbeat(
+        device=row.device,
+        received_s=row.received_s,
+        boot=row.boot,
+        uptime_ms=row.uptime_ms,
+        source=row.source,
+        stream=row.stream,
+        head=row.head,
+        presses=json.loads(row.presses_json),
+        pending=row.pending,
+        free_flash_bytes=row.free_flash_bytes,
+        free_heap_bytes=row.free_heap_bytes,
+        config_version=row.config_version,
+        roster_version=row.roster_version,
+        firmware=row.firmware,
+        receipted_through=row.receipted_through,
+    )
+
+
+def _summary(connection: Connection) -> Summary:
+    table = schema.record
+    query = select(table.c.device, table.c.kind, func.count(), func.max(table.c.id)).group_by(
+        table.c.device, table.c.kind
+    )
+    by_device: dict[str, dict[int, int]] = {}
+    position = 0
+    for device, kind, count, last in connection.execute(query):
+        by_device.setdefault(device, {})[kind] = count
+        position = max(position, last)
+    return Summary(position, by_device)

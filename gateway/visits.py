@@ -1,16 +1,41 @@
-"""Visits opened by the window business system: asked, rated, timed out, closed. No state tells a level."""
+"""Visits opened by the window business system: asked, rated, timed out, closed. No state tells a level.
 
-from collections.abc import Mapping
-from typing import NamedTuple
+The visit number is the reviewer's (security reference, threat 14), so the ledger never holds it: a visit is known by a
+keyed hash of its number, under a key of the day that is destroyed two days later, and its row with it.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from gateway import schema
+from gateway.hall_clock import HallClock
+from gateway.ledger import Ledger
+from gateway.registry import Device, Registry
+from protocol import command, field, rating
+from protocol.refusal import Refused
 
 ASKED = "asked"
 RATED = "rated"
 TIMED_OUT = "timed_out"
 CLOSED = "closed"
 
+# A hall serves some thousand visits a day; beyond this the business system has gone mad.
+VISITS_PER_DAY_MAX = 100_000
+DAY_S = 24 * 3600
+# Days whose keys live: a visit may begin before midnight (UTC) and be rated after.
+DAYS_KEPT = 2
+# Real seconds that broker, network and a slow device may add before an unanswered visit counts as closed.
+NETWORK_ALLOWANCE_S = 10
 
-class VisitRefused(Exception):
-    """The request cannot be taken. reason: "window" (no active evaluator there), "field", "busy"."""
+_IDENTITY_KEYS = {name: key for key, name, *_ in field.rows(rating.IDENTITY_ROWS)}
+
+
+class VisitRefused(Exception):  # noqa: N818  # the caller's request is refused; nothing of ours failed
+    """The request cannot be taken. reason: "window" (no active evaluator there), "field" (detail names it), "busy"."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -27,8 +52,115 @@ class Visit(NamedTuple):
     new: bool  # False when the same visit was opened before: the same answer again
 
 
+class _Row(NamedTuple):
+    token: bytes
+    window: str
+    device: str
+    state: str
+    expires_s: int
+
+
+class VisitBook:
+    """The table of visits; its methods run inside jobs of the ledger's writer thread, `find` also in readers."""
+
+    def __init__(self, clock: HallClock) -> None:
+        self._clock = clock
+
+    def find(self, connection: Connection, visit: str) -> _Row | None:
+        """The visit of that number, opened today or yesterday."""
+        keys, table = schema.visit_key, schema.visit
+        first_day = self._clock.now_s() // DAY_S - DAYS_KEPT + 1
+        living = connection.execute(select(keys.c.key).where(keys.c.day >= first_day)).scalars().all()
+        if not living:
+            return None
+        tokens = [_token(key, visit) for key in living]
+        shown = (table.c.token, table.c.window, table.c.device, table.c.state, table.c.expires_s)
+        row = connection.execute(select(*shown).where(table.c.token.in_(tokens))).first()
+        return _Row(*row) if row else None
+
+    def open(self, connection: Connection, visit: str, window: str, device: str, expires_s: int) -> Visit:
+        """Note the visit as asked, unless it is known. Raises VisitRefused("busy") when the day is full."""
+        found = self.find(connection, visit)
+        if found:
+            return Visit(visit, found.window, self.shown_state(found), False)
+        day = self._clock.now_s() // DAY_S
+        key = self._key_of(connection, day)
+        table = schema.visit
+        if (connection.execute(select(func.count()).where(table.c.day == day)).scalar() or 0) >= VISITS_PER_DAY_MAX:
+            raise VisitRefused("busy", "too many visits today")
+        row = {"token": _token(key, visit), "day": day, "window": window, "device": device, "state": ASKED}
+        row.update(opened_s=self._clock.now_s(), expires_s=expires_s)
+        connection.execute(insert(table), [row])
+        return Visit(visit, window, ASKED, True)
+
+    def _key_of(self, connection: Connection, day: int) -> bytes:
+        """The key of `day`; with a new one, what is too old goes."""
+        keys = schema.visit_key
+        key = connection.execute(select(keys.c.key).where(keys.c.day == day)).scalar()
+        if key is None:
+            key = secrets.token_bytes(32)
+            connection.execute(insert(keys), [{"day": day, "key": key}])
+            connection.execute(delete(keys).where(keys.c.day <= day - DAYS_KEPT))
+            connection.execute(delete(schema.visit).where(schema.visit.c.day <= day - DAYS_KEPT))
+        return bytes(key)
+
+    def settle(self, connection: Connection, visit: str, rated: bool) -> list[str]:
+        """Note the outcome that a device recorded; the rule codes that it earns."""
+        found = self.find(connection, visit)
+        if found is None:
+            return ["visit_unknown"]
+        if found.state in (RATED, TIMED_OUT):
+            return ["visit_again"]
+        self._set(connection, found.token, RATED if rated else TIMED_OUT)
+        return []
+
+    def close(self, connection: Connection, visit: str) -> _Row | None:
+        """Close a visit that has no outcome yet; its row before, or None when it is unknown."""
+        found = self.find(connection, visit)
+        if found and found.state == ASKED:
+            self._set(connection, found.token, CLOSED)
+        return found
+
+    def _set(self, connection: Connection, token: bytes, state: str) -> None:
+        connection.execute(update(schema.visit).where(schema.visit.c.token == token).values(state=state))
+
+    def shown_state(self, row: _Row) -> str:
+        """The state as told: a visit that nobody answered in time is closed."""
+        return CLOSED if row.state == ASKED and self._clock.now_s() > row.expires_s else row.state
+
+
+def _token(key: bytes, visit: str) -> bytes:
+    return hmac.digest(key, visit.encode(), "sha256")
+
+
+class Asking(Protocol):
+    """What visits need of the downlink."""
+
+    def command(self, device: Device, kind: int, claims: dict[int, object], expires_s: int) -> bool:
+        """Queue a command; False when the queue is full."""
+
+
 class Visits:
-    """Idempotent by visit number."""
+    """Opens visits and tells their state; idempotent by visit number. Any thread; each call blocks for one commit."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        book: VisitBook,
+        registry: Registry,
+        downlink: Asking,
+        clock: HallClock,
+        timeout_s: int,
+        count: Callable[[str], None] = lambda state: None,
+    ) -> None:
+        """timeout_s: how long a device asks when the request does not say. count: called with "asked", "closed"."""
+        self._ledger = ledger
+        self._book = book
+        self._registry = registry
+        self._downlink = downlink
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._count = count
 
     def open(
         self,
@@ -40,11 +172,63 @@ class Visits:
     ) -> Visit:
         """Ask the evaluator of `window` to rate `visit` (1..50 characters).
 
-        applicant: {"name", "phone", "id_number", "id_kind"}, each optional. Raises VisitRefused.
-        Blocks for one commit; call from a worker thread.
+        timeout_s: 5..600. applicant: {"name", "phone", "id_number", "id_kind"}, each optional; it is sent to the
+        device and kept nowhere. Raises VisitRefused.
         """
-        raise NotImplementedError
+        claims = _request(window, visit, staff, timeout_s or self._timeout_s, applicant)
+        device = self._registry.evaluator_at(window)
+        if device is None:
+            raise VisitRefused("window", "no active evaluator")
+        asked_s = timeout_s or self._timeout_s
+        expires_s = self._clock.now_s() + asked_s + int(NETWORK_ALLOWANCE_S * self._clock.speed)
+        opened = self._ledger.write(
+            lambda connection: self._book.open(connection, visit, window, device.name, expires_s)
+        ).result()
+        if opened.new:
+            self._ask(device, visit, claims, expires_s)
+        return opened
+
+    def _ask(self, device: Device, visit: str, claims: dict[int, object], expires_s: int) -> None:
+        if self._downlink.command(device, command.EVALUATION_REQUEST, claims, expires_s):
+            self._count(ASKED)
+            return
+        self._ledger.write(lambda connection: self._book.close(connection, visit)).result()
+        raise VisitRefused("busy", "too many commands wait")
+
+    def cancel(self, visit: str) -> Visit | None:
+        """Stop asking; None when the number is unknown. A visit that has its outcome stays as it is."""
+        found = self._ledger.write(lambda connection: self._book.close(connection, visit)).result()
+        if found is None:
+            return None
+        device = self._registry.get(found.device)
+        if found.state != ASKED or device is None:
+            return Visit(visit, found.window, found.state, False)
+        self._downlink.command(device, command.EVALUATION_CANCEL, {command.VISIT: visit}, found.expires_s)
+        self._count(CLOSED)
+        return Visit(visit, found.window, CLOSED, False)
 
     def state(self, visit: str) -> Visit | None:
         """None when the number is unknown (or older than two days)."""
-        raise NotImplementedError
+        found = self._ledger.read(lambda connection: self._book.find(connection, visit))
+        return Visit(visit, found.window, self._book.shown_state(found), False) if found else None
+
+
+def _request(
+    window: str, visit: str, staff: str | None, timeout_s: int, applicant: Mapping[str, str] | None
+) -> dict[int, object]:
+    """Claims of an evaluation request. Raises VisitRefused("field", name of the field)."""
+    claims: dict[int, object] = {command.VISIT: visit, command.WINDOW: window, command.TIMEOUT_S: timeout_s}
+    if staff is not None:
+        claims[command.STAFF] = staff
+    if applicant:
+        unknown = set(applicant) - set(_IDENTITY_KEYS)
+        if unknown:
+            raise VisitRefused("field", "applicant")
+        claims[command.APPLICANT] = {_IDENTITY_KEYS[name]: value for name, value in applicant.items()}
+    try:
+        field.check(command.REQUEST_ROWS, claims)
+        if applicant:
+            field.check(rating.IDENTITY_ROWS, claims[command.APPLICANT])  # type: ignore[arg-type]  # built just above
+    except Refused as refused:
+        raise VisitRefused("field", refused.detail.split()[0]) from None
+    return claims

@@ -1,0 +1,330 @@
+"""One batch enters the ledger: duplicates, contradictions, gaps and breaks of the chain are found here.
+
+Runs inside a transaction of the ledger's writer thread, which alone owns the state of the streams.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.dialects import sqlite
+
+from gateway import heartbeats, schema
+from gateway.continuity import Continuity
+from gateway.opening import Admitted, Beat
+from gateway.quarantine import Quarantine, Stray
+from gateway.visits import VisitBook
+from protocol import heartbeat, record, sign1
+from protocol.limits import PREV_BYTES
+
+STORED, DUPLICATE, EQUIVOCATION = "stored", "duplicate", "equivocation"
+
+# Streams whose state stays in memory, about 1 KiB each. A hall has one living stream per device; beyond the bound the
+# longest unused is read from the ledger again.
+STREAMS_MAX = 8192
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the intake made of a batch of messages."""
+
+    records: list[Admitted] = field(default_factory=list)
+    beats: list[Beat] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+
+
+class Standing(NamedTuple):
+    """How a stream stands after the commit: the content of a receipt."""
+
+    device: str
+    stream: str
+    through: int
+    holes: Sequence[Sequence[int]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch, once it is on disk.
+
+    records: STORED, DUPLICATE or EQUIVOCATION, one for each of the batch. beats: the heartbeats that are new.
+    standings: of every stream that the batch touched; `fresh` names those to which it added something.
+    """
+
+    records: list[str]
+    beats: list[Beat]
+    standings: dict[_Key, Standing]
+    fresh: set[_Key]
+
+
+class Admission:
+    """Owns the continuity of all streams. `admit` and `forget` run in the writer thread only."""
+
+    def __init__(self, quarantine: Quarantine, visits: VisitBook) -> None:
+        self._quarantine = quarantine
+        self._visits = visits
+        self._streams: OrderedDict[_Key, Continuity] = OrderedDict()
+
+    def forget(self) -> None:
+        """After a rollback: read the streams from disk again."""
+        self._streams.clear()
+        self._quarantine.forget()
+
+    def admit(self, connection: Connection, batch: Batch) -> Outcome:
+        """Write the batch. Changes nothing in `batch`, so that it can run again after a rollback."""
+        run = _Run(self, connection)
+        outcomes = [run.offer(one) for one in batch.records]
+        beats, replayed = [], []
+        for beat in batch.beats:
+            age = run.hear(beat)
+            if age == heartbeats.NEW:
+                beats.append(beat)
+            elif age == heartbeats.OLD:
+                replayed.append(Stray("replayed", beat.topic, beat.message, beat.received_s))
+        run.write()
+        self._quarantine.put(connection, batch.strays + replayed)
+        self._trim()
+        standings = {key: _standing(key, state) for key, state in run.touched.items()}
+        return Outcome(outcomes, beats, standings, run.fresh)
+
+    def _trim(self) -> None:
+        while len(self._streams) > STREAMS_MAX:
+            self._streams.popitem(last=False)
+
+    def state(self, connection: Connection, key: _Key, now_s: int) -> Continuity:
+        """The stream's state: from memory, from the ledger, or that of a stream never seen."""
+        state = self._streams.get(key)
+        if state is None:
+            state = self._streams[key] = _load(connection, key) or Continuity(_next_number(connection, key[0]), now_s)
+        if state.outdated:
+            state.reload(_stored_above(connection, key, state.through))
+        self._streams.move_to_end(key)
+        return state
+
+    def settle_visit(self, connection: Connection, one: Admitted) -> list[str]:
+        """Flags that the visit of a new record earns."""
+        return self._visits.settle(connection, one.visit, one.rated) if one.visit is not None else []
+
+
+def _load(connection: Connection, key: _Key) -> Continuity | None:
+    table = schema.stream
+    row = connection.execute(select(table).where(table.c.device == key[0], table.c.stream == key[1])).first()
+    if row is None:
+        return None
+    state = Continuity(
+        number=row.number,
+        opened_s=row.opened_s,
+        through=row.through,
+        through_digest=row.through_digest,
+        highest=row.highest,
+        declared=row.declared,
+        stored=row.stored,
+        duplicates=row.duplicates,
+        equivocations=row.equivocations,
+    )
+    if state.through < state.highest:
+        state.reload(_stored_above(connection, key, state.through))
+    return state
+
+
+def _next_number(connection: Connection, device: str) -> int:
+    table = schema.stream
+    last = connection.execute(select(func.max(table.c.number)).where(table.c.device == device)).scalar()
+    return (last or 0) + 1
+
+
+def _stored_above(connection: Connection, key: _Key, through: int) -> Any:
+    table = schema.record
+    mine = (table.c.device == key[0]) & (table.c.stream == key[1])
+    return connection.execute(select(table.c.seq).where(mine, table.c.seq > through).order_by(table.c.seq)).scalars()
+
+
+def _standing(key: _Key, state: Continuity) -> Standing:
+    return Standing(key[0], key[1], state.through, state.holes())
+
+
+class _Run:
+    """One batch, while its transaction is open."""
+
+    def __init__(self, owner: Admission, connection: Connection) -> None:
+        self._owner = owner
+        self._connection = connection
+        self._rows: list[dict[str, Any]] = []
+        self._new: dict[tuple[str, str, int], Admitted] = {}
+        self.touched: dict[_Key, Continuity] = {}
+        self.fresh: set[_Key] = set()
+
+    def _touch(self, key: _Key, now_s: int) -> Continuity:
+        state = self.touched.get(key)
+        if state is None:
+            state = self.touched[key] = self._owner.state(self._connection, key, now_s)
+            if state.stored == 0 and state.declared == 0:
+                self._save({key: state})  # the number is taken, should the same batch open another stream
+        return state
+
+    def offer(self, one: Admitted) -> str:
+        """Store a record, or find that its number is taken."""
+        key = (one.device.name, one.stream)
+        state = self._touch(key, one.received_s)
+        if self._held(key, state, one.seq):
+            return self._again(key, state, one)
+        flags = [*one.flags, *self._stream_flags(key, state, one), *self._owner.settle_visit(self._connection, one)]
+        state.add(one.seq, one.digest)
+        self._rows.append(_row(one, flags))
+        self._new[(*key, one.seq)] = one
+        self.fresh.add(key)
+        return STORED
+
+    def _held(self, key: _Key, state: Continuity, seq: int) -> bool:
+        held = state.holds(seq)
+        return self._digest(key, seq) is not None if held is None else held
+
+    def _digest(self, key: _Key, seq: int) -> bytes | None:
+        """SHA-256 of the stored payload; None when it is not stored."""
+        new = self._new.get((*key, seq))
+        return new.digest if new else self._column(key, seq, schema.record.c.digest)
+
+    def _column(self, key: _Key, seq: int, column: Any) -> bytes | None:
+        table = schema.record
+        query = select(column).where(table.c.device == key[0], table.c.stream == key[1], table.c.seq == seq)
+        found: bytes | None = self._connection.execute(query).scalar()
+        return found
+
+    def _again(self, key: _Key, state: Continuity, one: Admitted) -> str:
+        stored = self._digest(key, one.seq)
+        if stored == one.digest:
+            state.duplicates += 1
+            return DUPLICATE
+        self._contradict(key, state, one.seq, stored or b"", one.digest, one.evidence, one.received_s)
+        return EQUIVOCATION
+
+    def _contradict(
+        self, key: _Key, state: Continuity, seq: int, stored: bytes, digest: bytes, evidence: bytes, now_s: int
+    ) -> None:
+        """Keep the second statement beside the first; once for each."""
+        row = {
+            "device": key[0],
+            "stream": key[1],
+            "seq": seq,
+            "digest": digest,
+            "stored_digest": stored,
+            "evidence": evidence,
+            "received_s": now_s,
+        }
+        state.equivocations += self._connection.execute(
+            sqlite.insert(schema.equivocation).values(row).on_conflict_do_nothing()
+        ).rowcount
+
+    def _stream_flags(self, key: _Key, state: Continuity, one: Admitted) -> list[str]:
+        found = []
+        if one.seq == 1 and one.opening is None:
+            found.append("unopened")
+        if one.opening is not None:
+            found += self._opening_flags(key, state, one)
+        if not self._chained(key, state, one):
+            found.append("chain")
+        return found
+
+    def _opening_flags(self, key: _Key, state: Continuity, one: Admitted) -> list[str]:
+        """What the device says of the stream before, against what the ledger knows of it."""
+        assert one.opening is not None
+        before = self._stream_before(key, state)
+        claimed, head = one.opening.previous_stream, one.opening.previous_head or 0
+        found = ["reopened"] if state.number > 1 else []
+        known_head = self._touch((key[0], before), one.received_s).highest if before else 0
+        if claimed != before or head < known_head:
+            found.append("previous_differs")
+        if claimed is not None and claimed != key[1] and head:
+            previous = self._touch((key[0], claimed), one.received_s)
+            previous.declared = max(previous.declared, head)
+        return found
+
+    def _stream_before(self, key: _Key, state: Continuity) -> str | None:
+        table = schema.stream
+        query = select(table.c.stream).where(table.c.device == key[0], table.c.number < state.number)
+        found: str | None = self._connection.execute(query.order_by(table.c.number.desc()).limit(1)).scalar()
+        return found
+
+    def _chained(self, key: _Key, state: Continuity, one: Admitted) -> bool:
+        """The hash chain holds towards the neighbours that are stored."""
+        if one.seq > 1 and self._held(key, state, one.seq - 1):
+            known = state.through_digest if one.seq - 1 == state.through else None
+            before = known or self._digest(key, one.seq - 1)
+            if before is not None and before[:PREV_BYTES] != one.prev:
+                return False
+        if one.seq < state.highest and self._held(key, state, one.seq + 1):
+            return self._prev_of(key, one.seq + 1) in (None, one.digest[:PREV_BYTES])
+        return True
+
+    def _prev_of(self, key: _Key, seq: int) -> bytes | None:
+        new = self._new.get((*key, seq))
+        if new is not None:
+            return new.prev
+        evidence = self._column(key, seq, schema.record.c.evidence)
+        return record.decode(sign1.parse(evidence, sign1.RECORD_TYP).payload).prev if evidence else None
+
+    def hear(self, beat: Beat) -> str:
+        """Take a heartbeat; heartbeats.NEW, AGAIN or OLD."""
+        age = heartbeats.put(self._connection, beat)
+        if age != heartbeats.NEW:
+            return age
+        key, head = (beat.device.name, beat.stream), beat.claims[heartbeat.HEAD]
+        state = self._touch(key, beat.received_s)
+        state.declared = max(state.declared, head)
+        if head and self._held(key, state, head):
+            stored, stated = self._digest(key, head), beat.claims[heartbeat.HEAD_HASH]
+            if stored is not None and stored[:PREV_BYTES] != stated:
+                self._contradict(key, state, head, stored, stated, beat.evidence, beat.received_s)
+        return age
+
+    def write(self) -> None:
+        """All new rows in one statement, all changed streams in another."""
+        if self._rows:
+            self._connection.execute(insert(schema.record), self._rows)
+        self._save(self.touched)
+
+    def _save(self, streams: dict[_Key, Continuity]) -> None:
+        rows = [_stream_row(key, state) for key, state in streams.items()]
+        if rows:
+            statement = sqlite.insert(schema.stream)
+            changed = {name: statement.excluded[name] for name in _STREAM_CHANGES}
+            keys = [schema.stream.c.device, schema.stream.c.stream]
+            self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+_STREAM_CHANGES = ("through", "through_digest", "highest", "declared", "stored", "duplicates", "equivocations")
+
+
+def _stream_row(key: _Key, state: Continuity) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(state, name) for name in _STREAM_CHANGES}
+    row.update(device=key[0], stream=key[1], number=state.number, opened_s=state.opened_s)
+    return row
+
+
+def _row(one: Admitted, flags: Sequence[str]) -> dict[str, Any]:
+    return {
+        "device": one.device.name,
+        "stream": one.stream,
+        "seq": one.seq,
+        "kind": one.kind,
+        "window": one.window,
+        "digest": one.digest,
+        "evidence": one.evidence,
+        "coarse_s": one.coarse_s,
+        "received_s": one.received_s,
+        "source": one.source,
+        "uptime_ms": one.uptime_ms,
+        "boot": one.boot,
+        "claims_json": one.claims_json,
+        "masked_json": one.masked_json,
+        "sealed": one.sealed,
+        "flags_json": _flags_json(flags),
+    }
+
+
+def _flags_json(flags: Sequence[str]) -> str:
+    """JSON list of rule codes, which need no escaping."""
+    return "[" + ",".join(f'"{flag}"' for flag in flags) + "]"
