@@ -13,7 +13,7 @@ from sqlalchemy.dialects import sqlite
 
 from gateway import heartbeats, schema
 from gateway.continuity import Continuity
-from gateway.opening import Admitted, Beat
+from gateway.opening import Admitted, Arrival, Beat
 from gateway.quarantine import Quarantine, Stray
 from gateway.visits import VisitBook
 from protocol import heartbeat, record, sign1
@@ -36,6 +36,24 @@ class Batch:
     beats: list[Beat] = field(default_factory=list)
     strays: list[Stray] = field(default_factory=list)
 
+    def single(self) -> "list[Batch]":
+        """The same, one message a batch."""
+        return [
+            *(Batch(records=[one]) for one in self.records),
+            *(Batch(beats=[one]) for one in self.beats),
+            *(Batch(strays=[one]) for one in self.strays),
+        ]
+
+    def as_strays(self, reason: str) -> "Batch":
+        """The same messages, none of them accepted."""
+        arrivals = [one.arrival for one in self.records] + [one.arrival for one in self.beats]
+        return Batch(strays=[*(stray(reason, arrival) for arrival in arrivals), *self.strays])
+
+
+def stray(reason: str, arrival: Arrival) -> Stray:
+    """The message for the quarantine."""
+    return Stray(reason, arrival.topic, arrival.message, arrival.received_ms // 1000)
+
 
 class Standing(NamedTuple):
     """How a stream stands after the commit: the content of a receipt."""
@@ -51,13 +69,17 @@ class Outcome:
     """What became of a batch, once it is on disk.
 
     records: STORED, DUPLICATE or EQUIVOCATION, one for each of the batch. beats: the heartbeats that are new.
-    standings: of every stream that the batch touched; `fresh` names those to which it added something.
+    refused: reasons of what went to quarantine.
+    standings: of every stream that the batch touched; `fresh` names those to which it added something, `repeated`
+    those that only got again what they had.
     """
 
     records: list[str]
     beats: list[Beat]
+    refused: list[str]
     standings: dict[_Key, Standing]
     fresh: set[_Key]
+    repeated: set[_Key]
 
 
 class Admission:
@@ -77,18 +99,19 @@ class Admission:
         """Write the batch. Changes nothing in `batch`, so that it can run again after a rollback."""
         run = _Run(self, connection)
         outcomes = [run.offer(one) for one in batch.records]
-        beats, replayed = [], []
+        beats, strays = [], list(batch.strays)
         for beat in batch.beats:
             age = run.hear(beat)
             if age == heartbeats.NEW:
                 beats.append(beat)
             elif age == heartbeats.OLD:
-                replayed.append(Stray("replayed", beat.topic, beat.message, beat.received_s))
+                strays.append(stray("replayed", beat.arrival))
         run.write()
-        self._quarantine.put(connection, batch.strays + replayed)
+        self._quarantine.put(connection, strays)
         self._trim()
         standings = {key: _standing(key, state) for key, state in run.touched.items()}
-        return Outcome(outcomes, beats, standings, run.fresh)
+        refused = [one.reason for one in strays]
+        return Outcome(outcomes, beats, refused, standings, run.fresh, run.repeated - run.fresh)
 
     def _trim(self) -> None:
         while len(self._streams) > STREAMS_MAX:
@@ -156,6 +179,7 @@ class _Run:
         self._new: dict[tuple[str, str, int], Admitted] = {}
         self.touched: dict[_Key, Continuity] = {}
         self.fresh: set[_Key] = set()
+        self.repeated: set[_Key] = set()
 
     def _touch(self, key: _Key, now_s: int) -> Continuity:
         state = self.touched.get(key)
@@ -195,6 +219,7 @@ class _Run:
 
     def _again(self, key: _Key, state: Continuity, one: Admitted) -> str:
         stored = self._digest(key, one.seq)
+        self.repeated.add(key)
         if stored == one.digest:
             state.duplicates += 1
             return DUPLICATE

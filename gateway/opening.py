@@ -20,7 +20,7 @@ from protocol.suite_host import HostSuite
 
 
 class Arrival(NamedTuple):
-    """One message from the broker. received_ms: hall time in UTC ms."""
+    """One message from the broker. received_ms: hall time in UTC ms. Never shown: the message names a person's act."""
 
     topic: str
     message: bytes
@@ -43,6 +43,7 @@ class Admitted:
     disclosures are taken away by sealing; visit and rated serve the visits of this gateway and are not stored.
     """
 
+    arrival: Arrival = field(repr=False)
     device: Device
     stream: str
     seq: int
@@ -77,6 +78,7 @@ class Opening(NamedTuple):
 class Beat:
     """A verified heartbeat."""
 
+    arrival: Arrival = field(repr=False)
     device: Device
     telemetry: str
     seq: int
@@ -86,8 +88,6 @@ class Beat:
     received_s: int
     claims: dict[int, Any]
     evidence: bytes
-    topic: str
-    message: bytes = field(repr=False)
 
     @property
     def stream(self) -> str:
@@ -155,6 +155,7 @@ class Opener:
         identity = disclosed.get(rating.IDENTITY)
         is_rating = content.kind == record.RATING
         return Admitted(
+            arrival=opened.arrival,
             device=device,
             stream=content.stream.hex(),
             seq=content.seq,
@@ -193,6 +194,7 @@ def _opening(content: Record) -> Opening | None:
 
 def _beat(opened: Opened, content: Record) -> Beat:
     return Beat(
+        arrival=opened.arrival,
         device=opened.device,
         telemetry=content.stream.hex(),
         seq=content.seq,
@@ -202,6 +204,4 @@ def _beat(opened: Opened, content: Record) -> Beat:
         received_s=opened.arrival.received_ms // 1000,
         claims=content.claims,
         evidence=opened.signed.evidence(),
-        topic=opened.arrival.topic,
-        message=opened.arrival.message,
     )
