@@ -78,7 +78,7 @@ class Intake:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Commit what waits, at most for `timeout_s`; True when all went. Nothing may arrive any more."""
+        """Take nothing more, commit what waits, at most for `timeout_s`; True when all went."""
         self._draining.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
@@ -96,15 +96,19 @@ class Intake:
         """Messages taken from the broker and not yet on disk."""
         return self._inbox.qsize() + self._uncommitted
 
-    def arrive(self, topic: str, message: bytes, retained: bool) -> None:
-        """Take one message; blocks while the inbox is full, so that the broker holds the rest."""
+    def arrive(self, topic: str, message: bytes, retained: bool) -> bool:
+        """Take one message; blocks while the inbox is full, so that the broker holds the rest.
+
+        False, and not taken, when the intake is stopping: the broker shall keep it.
+        """
         arrival = Arrival(topic, message, retained, self._clock.now_ms())
-        while not self._stopping.is_set():
+        while not self._draining.is_set():
             try:
                 self._inbox.put(arrival, timeout=POLL_S)
-                return
+                return True
             except queue.Full:
                 self._metrics.count("inbox_full")
+        return False
 
     # The thread.
 

@@ -256,6 +256,10 @@ class Ledger:
         """Messages in quarantine now, by reason."""
         return self.read(quarantine.held_by_reason)
 
+    def alive(self) -> bool:
+        """True while the writer thread runs."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Finish what is queued, then close. Safe to call twice."""
         if self._closing:
@@ -269,6 +273,20 @@ class Ledger:
         self._writing.dispose()
         self._reading.dispose()
         self._lock_file.close()
+
+
+def look(path: Path, query: Callable[[Connection], _Result]) -> _Result:
+    """Run a query on the ledger file of a gateway that may be running. Raises LedgerError when there is none."""
+    if not path.is_file():
+        raise LedgerError(f"{path}: there is no ledger yet; the gateway makes it when it first runs")
+    engine = _engine(path, writer=False)
+    try:
+        with engine.connect() as connection:
+            return query(connection)
+    except SQLAlchemyError as error:
+        raise LedgerError(f"{path}: cannot be read ({type(error.__cause__ or error).__name__})") from None
+    finally:
+        engine.dispose()
 
 
 def _lock(path: Path) -> Any:

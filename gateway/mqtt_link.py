@@ -1,7 +1,8 @@
 """The gateway's one connection to the hall's broker: MQTT 3.1.1 over TLS with a client certificate, QoS 1.
 
 The session is persistent, so that a restarted gateway gets what the broker kept; nothing relies on it, for devices send
-again what has no receipt. When the intake is full, `arrive` blocks here, nothing is acknowledged, and the broker holds.
+again what has no receipt. A message is acknowledged to the broker when the intake has it: a full intake blocks
+`arrive`, and the broker holds the rest.
 """
 
 import ssl
@@ -51,10 +52,10 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
 
 
 class MqttLink:
-    """arrive: called with (topic, message, retained) in the link's thread; may block to push back."""
+    """arrive: called with (topic, message, retained) in the link's thread; True when taken, may block to push back."""
 
     def __init__(
-        self, settings: MqttSettings, hall: str, arrive: Callable[[str, bytes, bool], None], metrics: Metrics
+        self, settings: MqttSettings, hall: str, arrive: Callable[[str, bytes, bool], bool], metrics: Metrics
     ) -> None:
         self._settings = settings
         self._subscription = topic.all_up(hall)
@@ -62,7 +63,11 @@ class MqttLink:
         self._metrics = metrics
         self._connected = threading.Event()
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, settings.client_id, clean_session=False, protocol=mqtt.MQTTv311
+            CallbackAPIVersion.VERSION2,
+            settings.client_id,
+            clean_session=False,
+            protocol=mqtt.MQTTv311,
+            manual_ack=True,
         )
         client.tls_set_context(tls_context(settings))
         client.connect_timeout = CONNECT_TIMEOUT_S
@@ -118,9 +123,10 @@ class MqttLink:
             _log.warning("broker disconnected", reason=str(reason))
         self._connected.clear()
 
-    def _on_message(self, _client: Any, _user: Any, message: mqtt.MQTTMessage) -> None:
+    def _on_message(self, client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         try:
             name = message.topic
         except UnicodeDecodeError:  # MQTT forbids it; a broker may let it pass
             name = "not utf-8"
-        self._arrive(name, bytes(message.payload), message.retain)
+        if self._arrive(name, bytes(message.payload), message.retain):
+            client.ack(message.mid, message.qos)

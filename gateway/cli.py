@@ -1,0 +1,117 @@
+"""The console command `hallseal-gateway`: run the hall's gateway, check its configuration, look into the quarantine."""
+
+import argparse
+import datetime
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway import configuration, ledger, logs, quarantine, rules
+from gateway.configuration import ConfigurationError
+from gateway.ledger import LedgerError
+from gateway.registry import RegistryError
+
+QUARANTINE_ROWS_MAX = 1000
+
+_OVERVIEW = """\
+The server of one service hall. It takes the sealed records of rating devices and attendance clocks from the hall's
+broker, keeps them in its ledger, and tells each device what is safely on disk.
+
+  hallseal-gateway check --config gateway/gateway.toml            is everything in place? changes nothing
+  hallseal-gateway run --config gateway/gateway.toml              run until SIGTERM (systemctl stop) or Ctrl-C
+  hallseal-gateway quarantine list --config gateway/gateway.toml  what was refused, and why
+"""
+_STATUSES = """\
+exit status: 0 done, 1 the gateway could not run or stop cleanly, 2 command or configuration is wrong (stderr says what)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status, see _STATUSES."""
+    options = _parser().parse_args(arguments)
+    try:
+        loaded = configuration.load(options.config)
+        return int(options.act(loaded, options))
+    except (ConfigurationError, RegistryError) as error:
+        print(f"hallseal-gateway: {error}", file=sys.stderr)
+        return 2
+    except (LedgerError, OSError) as error:
+        print(f"hallseal-gateway: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hallseal-gateway",
+        description=_OVERVIEW,
+        epilog=_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    run = commands.add_parser("run", help="run the gateway", description="Run until SIGTERM or Ctrl-C.")
+    run.add_argument("--verbose", action="store_true", help="also log what is only of interest when something is wrong")
+    _finish(run, _run)
+    check = commands.add_parser("check", help="check configuration, keys and registry; changes nothing")
+    _finish(check, _check)
+    refused = commands.add_parser("quarantine", help="messages that were refused")
+    actions = refused.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = actions.add_parser("list", help="the newest ones, and how many there are of each reason")
+    listing.add_argument("--limit", type=_rows, default=20, help="rows shown, 1 to 1000 (default 20)")
+    listing.add_argument("--reason", choices=sorted(_reasons()), metavar="REASON", help="only those of one reason")
+    _finish(listing, _list)
+    return parser
+
+
+def _finish(parser: argparse.ArgumentParser, act: object) -> None:
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the hall's gateway.toml")
+    parser.set_defaults(act=act)
+
+
+def _rows(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= QUARANTINE_ROWS_MAX:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {QUARANTINE_ROWS_MAX}")
+    return int(text)
+
+
+def _reasons() -> list[str]:
+    return [rule.code for rule in rules.RULES.values() if rule.effect == rules.QUARANTINE]
+
+
+def _run(loaded: configuration.GatewayConfiguration, options: argparse.Namespace) -> int:
+    from gateway import service  # only here: the other commands start fast
+
+    logs.setup(level=logging.DEBUG if options.verbose else logging.INFO)
+    return service.run(loaded)
+
+
+def _check(loaded: configuration.GatewayConfiguration, _options: argparse.Namespace) -> int:
+    from gateway import service
+
+    for line in service.check(loaded):
+        print(line)
+    print("everything is in place")
+    return 0
+
+
+def _list(loaded: configuration.GatewayConfiguration, options: argparse.Namespace) -> int:
+    path = loaded.store.ledger
+    by_reason = ledger.look(path, quarantine.held_by_reason)
+    rows = ledger.look(path, lambda connection: quarantine.held(connection, options.limit, options.reason))
+    if not rows:
+        print("nothing is in quarantine" + (f" for {options.reason}" if options.reason else ""))
+        return 0
+    print(f"{'id':>8}  {'received (UTC)':19}  {'reason':10}  {'bytes':>6}  {'times':>5}  topic")
+    for row in rows:
+        at = datetime.datetime.fromtimestamp(row.received_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+        topic = ascii(row.topic)[1:-1]  # a hostile topic must not steer the terminal
+        print(f"{row.id:>8}  {at}  {row.reason:10}  {row.size_bytes:>6}  {row.offered:>5}  {topic}")
+    print()
+    for reason, count in by_reason.items():
+        rule = rules.RULES.get(reason)
+        print(f"{count:>8}  {reason:10}  {rule.meaning if rule else ''}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

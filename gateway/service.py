@@ -1,0 +1,295 @@
+"""The running gateway: all parts made once, started in the order of the data, stopped against it."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gateway import api, keys, live, timeseries
+from gateway.admission import Admission
+from gateway.channels import Channels
+from gateway.command_counters import CommandCounters
+from gateway.configuration import CentralSettings, ConfigurationError, GatewayConfiguration
+from gateway.dead_letters import DeadLetters
+from gateway.device_settings import DesiredSettings
+from gateway.downlink import Downlink
+from gateway.feed import Feed
+from gateway.forwarder import Forwarder, central_client
+from gateway.identity_seal import IdentitySeal
+from gateway.intake import Intake
+from gateway.ledger import Ledger, LedgerRecord
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from gateway.mqtt_link import MqttLink, tls_context
+from gateway.opening import Opener
+from gateway.projection import Projection
+from gateway.quarantine import Quarantine
+from gateway.registry import Registry, RosterFile
+from gateway.visits import VisitBook, Visits
+from gateway.web_server import WebServer
+from protocol.suite_host import HostSuite
+
+# A tripled heartbeat period: one may be lost, and one be late.
+OFFLINE_HEARTBEATS = 3
+# Parts of the five seconds between SIGTERM and the end (systemd would kill later, but a technician waits).
+INTAKE_STOP_S = 1.5
+DOWNLINK_STOP_S = 0.5
+PROJECTION_STOP_S = 0.3
+WEB_STOP_S = 1.5
+# How often the main thread looks whether the others live.
+WATCH_S = 0.5
+TOKEN_CHARACTERS_MIN = 16
+
+_log = Log("service")
+
+
+class Gateway:
+    """One gateway. Raises ConfigurationError, RegistryError, LedgerError or OSError when it cannot be made."""
+
+    def __init__(self, configuration: GatewayConfiguration) -> None:
+        self._configuration = configuration
+        self.metrics = Metrics()
+        self._clock = configuration.clock
+        business_token = _token("api", "business_token_file", configuration.business_token_file)
+        suite = HostSuite()
+        secrets = keys.load(configuration.keys, suite)
+        self._registry = Registry(configuration.registry, configuration.hall)
+        self._roster = RosterFile(configuration.roster)
+        self.ledger = Ledger(configuration.store.ledger, lambda seconds: self.metrics.observe("ledger_commit", seconds))
+        channels = Channels(suite, configuration.hall, secrets.agreement, secrets.commands)
+        self._link = MqttLink(configuration.mqtt, configuration.hall, self._arrive, self.metrics)
+        self._downlink = Downlink(
+            configuration.hall,
+            channels,
+            CommandCounters(self.ledger),
+            DesiredSettings(self.ledger, configuration.devices),
+            self._registry,
+            self._roster,
+            self._clock,
+            self._link.publish,
+            lambda: self._link.connected,
+            self.metrics,
+        )
+        self._intake = self._make_intake(suite, channels, secrets.central_public)
+        self._make_outer(business_token)
+
+    def _make_intake(self, suite: HostSuite, channels: Channels, central_public: bytes) -> Intake:
+        configuration, store = self._configuration, self._configuration.store
+        self._book = VisitBook(self._clock)
+        opener = Opener(configuration.hall, suite, self._registry, channels, configuration.masking)
+        admission = Admission(Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max), self._book)
+        return Intake(
+            opener,
+            IdentitySeal(configuration.hall, central_public),
+            self.ledger,
+            admission,
+            self._clock,
+            self._downlink.committed,
+            self._refresh,
+            self.metrics,
+            configuration.intake,
+        )
+
+    def _make_outer(self, business_token: str | None) -> None:
+        """What reads the ledger: time series, central system, live view; and the API over all."""
+        configuration = self._configuration
+        self._timeseries = timeseries.DuckTimeSeries(configuration.store.timeseries)
+        view = live.LiveView(
+            configuration.hall,
+            self._registry.devices,
+            self.ledger.heartbeats,
+            self._clock,
+            OFFLINE_HEARTBEATS * configuration.devices.heartbeat_s,
+        )
+        self._feed = Feed(view.snapshot)
+        self._dead_letters: DeadLetters | None = None
+        self._forwarder: Forwarder | None = None
+        self._projections = {
+            "timeseries": self._project("timeseries", self._timeseries.position(), self._write_points),
+            "live": Projection(
+                "live",
+                self.ledger,
+                live.rebuild_from(self.ledger.last_position()),
+                view.take,
+                lambda position: None,
+                self.metrics,
+            ),
+        }
+        if configuration.central is not None:
+            self._make_forwarder(configuration.central)
+        self._web = WebServer(
+            api.create(self._parts(business_token)),
+            configuration.page.host,
+            configuration.page.port,
+            configuration.page.certificate,
+            configuration.page.key,
+            self._feed.close,
+        )
+
+    def _project(self, name: str, position: int, take: Callable[..., None]) -> Projection:
+        return Projection(
+            name, self.ledger, position, take, lambda done: self.ledger.set_cursor(name, done), self.metrics
+        )
+
+    def _make_forwarder(self, central: CentralSettings) -> None:
+        token = _token("central", "token_file", central.token_file)
+        client = central_client(central.url, token or "", central.ca)
+        ledger_file = self._configuration.store.ledger
+        self._dead_letters = DeadLetters(ledger_file.with_name("dead-letters.db"))
+        self._forwarder = Forwarder(
+            self._configuration.hall, client, self._dead_letters, self.metrics, self._clock.now_s
+        )
+        self._projections["central"] = self._project("central", self.ledger.cursor("central"), self._forwarder.take)
+
+    def _parts(self, business_token: str | None) -> api.GatewayParts:
+        return api.GatewayParts(
+            ledger=self.ledger,
+            registry=self._registry,
+            visits=Visits(
+                self.ledger,
+                self._book,
+                self._registry,
+                self._downlink,
+                self._clock,
+                self._configuration.devices.rating_timeout_s,
+            ),
+            timeseries=self._timeseries,
+            feed=self._feed,
+            metrics=self.metrics,
+            projections=self._projections,
+            dead_letters=self._dead_letters,
+            business_token=business_token,
+            intake_pending=self._intake.pending,
+            vital=self._vital(),
+            outside=self._outside(),
+        )
+
+    def _vital(self) -> Mapping[str, Callable[[], bool]]:
+        return {"ledger": self.ledger.alive, "intake": self._intake.alive, "downlink": self._downlink.alive}
+
+    def _outside(self) -> Mapping[str, Callable[[], bool]]:
+        checks: dict[str, Callable[[], bool]] = {
+            "broker": lambda: self._link.connected,
+            "registry": lambda: self._registry.healthy,
+        }
+        central = self._projections.get("central")
+        if central is not None:
+            checks["central"] = lambda: central.failures == 0
+        return checks
+
+    def _arrive(self, topic: str, message: bytes, retained: bool) -> bool:
+        return self._intake.arrive(topic, message, retained)
+
+    def _refresh(self) -> None:
+        now_s = time.monotonic()
+        self._registry.refresh(now_s)
+        self._roster.refresh(now_s)
+
+    def _write_points(self, page: Sequence[LedgerRecord]) -> None:
+        self._timeseries.write_batch([timeseries.point_of(one) for one in page])
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        return self._web.url
+
+    def start(self) -> None:
+        """Everything runs when this returns; the broker and the central system may still be out of reach."""
+        self._web.start()
+        for projection in self._projections.values():
+            projection.start()
+        self._downlink.start()
+        self._intake.start()
+        self._link.start()
+        _log.info("gateway runs", hall=self._configuration.hall, address=self.url)
+
+    def failed(self) -> bool:
+        """True when a part has died that the gateway cannot do without."""
+        return not all(check() for check in self._vital().values())
+
+    def stop(self) -> bool:
+        """Commit and receipt what has arrived, then end, within 5 s. True when nothing was left behind."""
+        web = threading.Thread(target=self._web.stop, args=(WEB_STOP_S,), daemon=True)
+        web.start()
+        committed = self._intake.stop(INTAKE_STOP_S)
+        self._downlink.stop(DOWNLINK_STOP_S)
+        link = threading.Thread(target=self._link.stop, daemon=True)
+        link.start()
+        self._stop_projections()
+        link.join(DOWNLINK_STOP_S)
+        web.join(WEB_STOP_S)
+        self._timeseries.close()
+        if self._dead_letters is not None:
+            self._dead_letters.close()
+        self.ledger.close()
+        _log.info("gateway stopped", pending=self._intake.pending())
+        return committed
+
+    def _stop_projections(self) -> None:
+        """All at once: what is left stays in the ledger for the next start."""
+        stopping = [
+            threading.Thread(target=projection.stop, args=(PROJECTION_STOP_S,), daemon=True)
+            for projection in self._projections.values()
+        ]
+        for thread in stopping:
+            thread.start()
+        if self._forwarder is not None:
+            stopping[-1].join(PROJECTION_STOP_S)
+            self._forwarder.close()  # ends a delivery under way; the central system tells what it has by its identity
+        for thread in stopping:
+            thread.join(1.0)
+
+
+def check(configuration: GatewayConfiguration) -> list[str]:
+    """What a start would need, checked without starting: lines for the technician.
+
+    Raises ConfigurationError or RegistryError for the first thing that would stop the gateway.
+    """
+    keys.load(configuration.keys, HostSuite())
+    devices = Registry(configuration.registry, configuration.hall).devices()
+    roster = RosterFile(configuration.roster).current()
+    try:
+        tls_context(configuration.mqtt)
+    except OSError as error:
+        raise ConfigurationError(f"[mqtt] ca, cert or key: no usable certificate or key ({error})") from None
+    _token("api", "business_token_file", configuration.business_token_file)
+    if configuration.central is not None:
+        _token("central", "token_file", configuration.central.token_file)
+    folder = configuration.store.ledger.parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"[store] ledger: there is no folder {folder}; make it, closed to others")
+    active = sum(device.status == "active" for device in devices.values())
+    return [
+        f"hall {configuration.hall}: {len(devices)} devices, {active} of them active; {len(roster.rows)} staff",
+        f"broker {configuration.mqtt.host}:{configuration.mqtt.port}, certificate for {configuration.mqtt.server_name}",
+        "central system " + (configuration.central.url if configuration.central else "none: nothing is forwarded"),
+        f"ledger {configuration.store.ledger}",
+    ]
+
+
+def _token(section: str, key: str, path: Path | None) -> str | None:
+    """The token in a file; None where none is configured."""
+    if path is None:
+        return None
+    token = path.read_text("utf-8").strip()
+    if len(token) < TOKEN_CHARACTERS_MIN or not token.isascii() or not token.isprintable():
+        raise ConfigurationError(
+            f"[{section}] {key}: {path} must hold one line of at least {TOKEN_CHARACTERS_MIN} plain characters"
+        )
+    return token
+
+
+def run(configuration: GatewayConfiguration) -> int:
+    """Run until SIGTERM or SIGINT; the exit status: 0 when all was committed, 1 when not or when a part has died."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    gateway = Gateway(configuration)
+    gateway.start()
+    failed = False
+    while not failed and not stopping.wait(WATCH_S):
+        failed = gateway.failed()
+    if failed:
+        _log.error("a part of the gateway has died")
+    return 0 if gateway.stop() and not failed else 1
