@@ -11,8 +11,9 @@ INTEROP := .venv-interop
 SOURCES := firmware gateway protocol provisioning simulator tests
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
+NEW_ENOUGH = import sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	"$$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$python" && break; done)
+	"$$python" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo "$$python" && break; done)
 
 # Quiet pip, no question asked; --require-hashes takes nothing but what the lock names.
 PIP_INSTALL = @"$(PYTHON)" -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check --no-input
@@ -21,26 +22,26 @@ LOCKED = $(PIP_INSTALL) --require-hashes -r $(2)
 # Processes of pytest; the machine of a hall and the machine of CI both have two cores.
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -rs
-MICROPYTHON_ONLY = -m micropython
+TESTING = $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp
 
 .PHONY: help
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1@/' | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## /  make \1@/p' Makefile | awk -F@ '{ printf "%-26s %s\n", $$1, $$2 }'
 
 .PHONY: demo
 demo: $(VENV)/run.stamp ## a hall in a box; FOR=30 ends it after 30 seconds, CHAOS=1 kills gateway and broker on the way
 	@$(BIN)/hallseal-simulator demo $(if $(FOR),--for $(FOR)) $(if $(filter-out 0,$(CHAOS)),--chaos)
 
 .PHONY: test
-test: $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the whole suite, on CPython and on the MicroPython VM
+test: $(TESTING) ## the whole suite, on CPython and on the MicroPython VM
 	$(PYTEST) -n $(WORKERS) --dist loadgroup
 
 .PHONY: test-micropython
-test-micropython: $(VENV)/run.stamp $(VENV)/develop.stamp ## only what runs on the MicroPython VM
-	$(PYTEST) $(MICROPYTHON_ONLY)
+test-micropython: $(TESTING) ## only what runs on the MicroPython VM
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m micropython
 
 .PHONY: coverage
-coverage: $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the suite with branch coverage; the report is printed
+coverage: $(TESTING) ## the suite with branch coverage; the report is printed
 	$(PYTEST) -n $(WORKERS) --dist loadgroup --cov --cov-report=term
 
 .PHONY: check
@@ -55,7 +56,7 @@ fix: $(VENV)/develop.stamp ## what ruff can mend by itself
 	$(BIN)/ruff format $(wildcard $(SOURCES))
 
 .PHONY: venv
-venv: $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp ## the environments, without running anything
+venv: $(TESTING) ## the environments, without running anything
 
 .PHONY: clean
 clean: ## removes the environments and what tools left behind
@@ -85,7 +86,7 @@ $(INTEROP)/made.stamp: tests/interop/requirements.lock
 
 # Without pip of its own: the pip at hand installs into it. Debian keeps what `venv` needs for that in another package.
 define new_venv
-	@test -n "$(PYTHON)" || { echo "Hallseal needs Python 3.11 or later with the module venv; none was found." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Hallseal needs Python 3.11 or later, with venv; none was found." >&2; exit 1; }
 	@"$(PYTHON)" -m pip --version >/dev/null || { echo "Hallseal needs pip for $(PYTHON)." >&2; exit 1; }
 	@echo "making $(1) with $$("$(PYTHON)" --version)"
 	@rm -rf $(1) && "$(PYTHON)" -m venv --without-pip $(1)
@@ -97,7 +98,7 @@ COMPILE = @.venv-lock/bin/uv pip compile --quiet --universal --generate-hashes -
 	--custom-compile-command "make lock"
 
 .PHONY: lock
-lock: ## the lock files anew, after a change of pins in pyproject.toml; UPGRADE=1 takes newer ones of what those need
+lock: ## the lock files anew after a change of pins in pyproject.toml; UPGRADE=1 takes newer versions below them
 	$(call new_venv,.venv-lock)
 	$(call PIP_INSTALL,.venv-lock) uv==$(UV_VERSION)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra simulator --group build -o requirements.lock
