@@ -4,7 +4,7 @@ Whoever holds the gateway's agreement key alone can send receipts, but no comman
 its counter must be above the last one, and its expiry ahead (a time answer is bound to the device's nonce instead).
 """
 
-from protocol import cbor, field, rating, sign1
+from protocol import cbor, encrypt0, field, rating, sign1
 from protocol.channel import Channel
 from protocol.refusal import Refused
 from protocol.topic import is_name
@@ -157,7 +157,12 @@ def open(channel: Channel, command_public: object, message: bytes) -> Command:
 
     command_public: key object of the suite. Raises Refused.
     """
-    signed = sign1.parse(channel.open(TYP, message), TYP)
+    return open_envelope(channel, command_public, encrypt0.parse(message))
+
+
+def open_envelope(channel: Channel, command_public: object, envelope: encrypt0.Envelope) -> Command:
+    """Like open, for a message that is parsed already."""
+    signed = sign1.parse(channel.open_envelope(TYP, envelope), TYP)
     if signed.disclosures:
         raise Refused("structure", "disclosures")
     if not sign1.verify(channel.suite, command_public, signed):

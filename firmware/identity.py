@@ -1,0 +1,41 @@
+"""Who this device is and whom it trusts: what provisioning wrote to its flash."""
+
+from protocol import cbor
+
+DEVICE, HALL, KIND, BROKER_HOST, BROKER_PORT, SERVER_NAME, PLACE, GATEWAY_KEY, COMMAND_KEY, BUILT_S = range(1, 11)
+EVALUATOR, CLOCK = "evaluator", "clock"
+
+
+def read_file(path):
+    """The bytes of a file; OSError where it is missing."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Identity:
+    """device, hall, kind, broker_host, broker_port, server_name, place (window or door), built_s (UTC); key bytes.
+
+    Raises OSError or ValueError when the flash was not provisioned completely: such a device must not run.
+    """
+
+    def __init__(self, root):
+        fields = cbor.decode_map(read_file(root + "/device.cbor"))
+        self.device = fields[DEVICE]
+        self.hall = fields[HALL]
+        self.kind = fields[KIND]
+        self.broker_host = fields[BROKER_HOST]
+        self.broker_port = fields[BROKER_PORT]
+        self.server_name = fields[SERVER_NAME]
+        self.place = fields[PLACE]
+        self.built_s = fields[BUILT_S]
+        self.gateway_key = fields[GATEWAY_KEY]
+        self.command_key = fields[COMMAND_KEY]
+        if self.kind not in (EVALUATOR, CLOCK) or not self.server_name:
+            raise ValueError("device.cbor")
+        self.signing_key = read_file(root + "/signing.key")
+        self.agreement_key = read_file(root + "/agreement.key")
+        self.root = root
+
+    def tls_files(self):
+        """(certificate, key, authority), DER bytes; read anew for each connection, they need not fill the heap."""
+        return tuple(read_file(self.root + name) for name in ("/tls.crt", "/tls.key", "/root.crt"))

@@ -1,0 +1,171 @@
+"""The journal keeps every sealed record of the ledger stream on flash until the gateway's receipt.
+
+A folder of segments named by their first seq. A segment holds RECORDS_PER_SEGMENT records, each a head and the message;
+a boot begins a new one, because a torn tail may only be followed by nothing. Whole segments are removed once they are
+receipted, but never the last: its newest record is where the stream goes on.
+"""
+
+import array
+import binascii
+import os
+import struct
+
+from firmware.twin_file import TwinFile
+
+# Eight messages of the smallest bucket with their heads fill one erase block of 4 KiB.
+RECORDS_PER_SEGMENT = 8
+BLOCK_BYTES = 4096
+# message length, kind, seq, hash of the payload, tally, CRC-32 of all that and the message
+_HEAD = ">HBI16s28sI"
+_HEAD_BYTES = 55
+_ENDING = ".seg"
+TALLY_BYTES = 28
+EMPTY_TALLY = bytes(TALLY_BYTES)
+# Kept free for events: the journal must still be able to say that it is full.
+RESERVED_SEGMENTS = 1
+
+
+class JournalFull(Exception):
+    """The quota is used up by records without receipt. Nothing was written."""
+
+
+def _crc(head, message):
+    return binascii.crc32(message, binascii.crc32(head[: _HEAD_BYTES - 4]))
+
+
+class Entry:
+    """One record: kind, seq, hash (16 bytes), tally (28 bytes), message."""
+
+    def __init__(self, kind, seq, payload_hash, tally, message):
+        self.kind = kind
+        self.seq = seq
+        self.hash = payload_hash
+        self.tally = tally
+        self.message = message
+
+
+def _pack(entry):
+    head = struct.pack(_HEAD, len(entry.message), entry.kind, entry.seq, entry.hash, entry.tally, 0)
+    return head[:-4] + struct.pack(">I", _crc(head, entry.message)) + entry.message
+
+
+def _read_entry(file):
+    """The next whole record of a segment, or None at its end, torn or not."""
+    head = file.read(_HEAD_BYTES)
+    if len(head) < _HEAD_BYTES:
+        return None
+    size, kind, seq, payload_hash, tally, crc = struct.unpack(_HEAD, head)
+    message = file.read(size)
+    if len(message) < size or _crc(head, message) != crc:
+        return None
+    return Entry(kind, seq, payload_hash, tally, message)
+
+
+class Journal:
+    """root: folder of the flash. quota_bytes: how much of it the segments may take.
+
+    stream: 8 bytes, b"" before begin(). head: seq of the newest record, 0 before the first; head_hash, tally: of it.
+    through: the receipt's; through_tally: tally of that record. tally is the owner's: running totals, 28 bytes.
+    """
+
+    def __init__(self, root, quota_bytes):
+        self._folder = root + "/journal"
+        self._segments_max = quota_bytes // BLOCK_BYTES
+        try:
+            os.mkdir(self._folder)
+        except OSError:  # it is there
+            pass
+        self._pointer = TwinFile(root + "/receipt")
+        self._file = None
+        self._in_segment = 0
+        self._load_pointer()
+        self._firsts = array.array(
+            "I", sorted([int(n[:-4], 16) for n in os.listdir(self._folder) if n.endswith(_ENDING)])
+        )
+        self._load_head()
+
+    def _load_pointer(self):
+        content = self._pointer.content
+        self.stream = content[:8]
+        self.through = int.from_bytes(content[8:12], "big")
+        self.through_tally = content[12:] or EMPTY_TALLY
+
+    def _load_head(self):
+        """The newest whole record; a segment that holds none was never thanked for and goes."""
+        self.head, self.head_hash, self.tally = 0, bytes(16), EMPTY_TALLY
+        while self._firsts and not self.head:
+            with open(self._path(self._firsts[-1]), "rb") as file:
+                entry = _read_entry(file)
+                while entry:
+                    self.head, self.head_hash, self.tally = entry.seq, entry.hash, entry.tally
+                    entry = _read_entry(file)
+            if not self.head:
+                os.remove(self._path(self._firsts[-1]))
+                self._firsts = self._firsts[:-1]
+
+    def _path(self, first):
+        return "%s/%08x%s" % (self._folder, first, _ENDING)
+
+    def begin(self, stream):
+        """Begin a new stream (8 bytes) with seq 1. Only for an empty journal."""
+        self._pointer.store(stream + bytes(4) + EMPTY_TALLY)
+        self._load_pointer()
+
+    def pending(self):
+        """How many records have no receipt yet."""
+        return self.head - self.through
+
+    def append(self, entry, reserve=False):
+        """Write the record with seq head + 1; on flash on return. reserve: may use the last segments of the quota.
+
+        Raises JournalFull, or OSError when the flash fails; then nothing counts as written.
+        """
+        if self._file is None or self._in_segment >= RECORDS_PER_SEGMENT:
+            self._open_segment(entry.seq, reserve)
+        self._file.write(_pack(entry))
+        self._file.flush()
+        self._in_segment += 1
+        self.head, self.head_hash, self.tally = entry.seq, entry.hash, entry.tally
+
+    def _open_segment(self, first, reserve):
+        if len(self._firsts) >= self._segments_max - (0 if reserve else RESERVED_SEGMENTS):
+            raise JournalFull()
+        self.close()
+        self._file = open(self._path(first), "wb")
+        self._in_segment = 0
+        self._firsts.append(first)
+
+    def entry(self, seq):
+        """The record of `seq`, or None when it is gone or damaged."""
+        at = len(self._firsts) - 1
+        while at >= 0 and self._firsts[at] > seq:
+            at -= 1
+        if at < 0:
+            return None
+        with open(self._path(self._firsts[at]), "rb") as file:
+            found = _read_entry(file)
+            while found and found.seq != seq:
+                found = _read_entry(file)
+        return found
+
+    def trim(self, through):
+        """A receipt came: every record up to `through` is on the gateway's disk. Older or too new ones are ignored."""
+        if not self.through < through <= self.head:
+            return
+        last = self.entry(through)
+        self.through = through
+        self.through_tally = last.tally if last else self.through_tally
+        done = 0
+        while done + 1 < len(self._firsts) and self._firsts[done + 1] <= through + 1:
+            done += 1
+        if done:  # the pointer first: a segment that is gone must never look unsent
+            self._pointer.store(self.stream + through.to_bytes(4, "big") + self.through_tally)
+            for first in self._firsts[:done]:
+                os.remove(self._path(first))
+            self._firsts = self._firsts[done:]
+
+    def close(self):
+        """Close the open segment; the next append begins another."""
+        if self._file:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,59 @@
+"""Where a device begins: read who we are, build the board of that kind, run, and reboot when anything fails."""
+
+import asyncio
+import os
+import sys
+
+from firmware import identity
+from firmware.device import Device
+from protocol import event, record
+
+# Text of a fault that survives the reboot, in one event: the end of a traceback says most.
+CRASH_CHARS_MAX = 96
+
+
+def build(board, suite, who):
+    """The device of this identity on this board."""
+    if who.kind == identity.EVALUATOR:
+        from firmware.evaluator import Evaluator as App
+    else:
+        from firmware.clock import Clock as App
+    return Device(board, suite, who, App)
+
+
+def _board(who):
+    if who.kind == identity.EVALUATOR:
+        from firmware.board_evaluator import Board
+    else:
+        from firmware.board_clock import Board
+    return Board(who.root)
+
+
+def report_crash(device):
+    """What ended the last run becomes an event of this one."""
+    path = device.identity.root + "/crash"
+    try:
+        text = str(identity.read_file(path), "utf-8")
+    except (OSError, UnicodeError):
+        return
+    device.record(record.EVENT, {event.CODE: event.FAULT, event.TEXT: text[:CRASH_CHARS_MAX] or "crash"})
+    os.remove(path)
+
+
+def run(root=""):
+    """What main.py of a real device calls. root: folder of the flash, "" on a board. Never returns."""
+    from protocol.suite_device import DeviceSuite
+
+    board = None
+    try:
+        who = identity.Identity(root)
+        board = _board(who)
+        device = build(board, DeviceSuite(), who)
+        report_crash(device)
+        asyncio.run(device.run())
+    except Exception as error:
+        sys.print_exception(error)
+        with open(root + "/crash", "w") as file:
+            file.write(("%s %s" % (type(error).__name__, error))[:CRASH_CHARS_MAX])
+    if board:
+        board.reset()

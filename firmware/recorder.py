@@ -1,0 +1,109 @@
+"""The recorder turns what happened into a sealed record on flash: stream, number, chain, time, signature, journal."""
+
+import gc
+import struct
+
+from firmware.journal import Entry
+from protocol import disclosure, event, rating, record, sealed_record
+from protocol.limits import BOOT_BYTES, STREAM_BYTES
+
+# Tally of the journal: presses of level 1 … 5 since first boot, ratings, punches.
+_TALLY = ">7I"
+_RATINGS, _PUNCHES = 5, 6
+
+
+def _count(tally, kind, claims):
+    """The tally after one more record."""
+    totals = list(struct.unpack(_TALLY, tally))
+    if kind == record.RATING:
+        totals[_RATINGS] += 1
+        if rating.LEVEL in claims:
+            totals[claims[rating.LEVEL] - 1] += 1
+    elif kind == record.PUNCH:
+        totals[_PUNCHES] += 1
+    return struct.pack(_TALLY, *totals)
+
+
+def by_kind(seq, tally):
+    """(ratings, punches, events) among the first `seq` records, whose tally this is."""
+    totals = struct.unpack(_TALLY, tally)
+    return totals[_RATINGS], totals[_PUNCHES], seq - totals[_RATINGS] - totals[_PUNCHES]
+
+
+class Recorder:
+    """suite, identity, channel (device side), signer: keys of this device. journal, uptime, wall_clock: its own."""
+
+    def __init__(self, suite, identity, channel, signer, journal, uptime, wall_clock):
+        self._suite = suite
+        self._identity = identity
+        self._channel = channel
+        self._signer = signer
+        self._journal = journal
+        self._uptime = uptime
+        self._clock = wall_clock
+        self._boot = suite.random_bytes(BOOT_BYTES)
+        self._telemetry = suite.random_bytes(STREAM_BYTES)
+        self._telemetry_seq = 0
+        self._telemetry_prev = record.GENESIS_PREV
+        if not journal.stream:
+            journal.begin(suite.random_bytes(STREAM_BYTES))
+        if not journal.head:
+            self.record(record.EVENT, {event.CODE: event.STREAM_OPENED})
+
+    def record(self, kind, claims, redactable=None):
+        """Seal one record of the ledger stream and write it to flash; its seq. Durable on return.
+
+        redactable: {claim number: value}. Raises JournalFull (events may use the reserve), OSError, Refused("schema").
+        """
+        journal = self._journal
+        disclosures, digests = self._disclose(redactable or {})
+        seq = journal.head + 1
+        payload = self._payload(kind, claims, digests, journal.stream, seq, journal.head_hash)
+        message = sealed_record.seal(self._channel, self._signer, payload, disclosures)
+        tally = _count(journal.tally, kind, claims)
+        entry = Entry(kind, seq, record.payload_hash(self._suite, payload), tally, message)
+        journal.append(entry, kind == record.EVENT)
+        gc.collect()  # a signature leaves a third of a megabyte behind; better now than under the next finger
+        return seq
+
+    def heartbeat(self, claims):
+        """The sealed message of a heartbeat: signed, numbered within this boot, not journaled."""
+        self._telemetry_seq += 1
+        payload = self._payload(
+            record.HEARTBEAT, claims, {}, self._telemetry, self._telemetry_seq, self._telemetry_prev
+        )
+        self._telemetry_prev = record.payload_hash(self._suite, payload)
+        message = sealed_record.seal(self._channel, self._signer, payload, [])
+        gc.collect()
+        return message
+
+    def _disclose(self, redactable):
+        disclosures, digests = [], {}
+        for claim in sorted(redactable):
+            one, digests[claim] = disclosure.make(self._suite, claim, redactable[claim])
+            disclosures.append(one)
+        return disclosures, digests
+
+    def _payload(self, kind, claims, digests, stream, seq, prev):
+        now_s = self._clock.now_s()
+        identity = self._identity
+        return record.encode(
+            record.Record(
+                identity.device,
+                identity.hall,
+                record.coarse(now_s),
+                kind,
+                stream,
+                seq,
+                prev,
+                self._boot,
+                self._uptime.ms(),
+                self._clock.source,
+                claims,
+                digests,
+            )
+        )
+
+    def totals(self):
+        """(presses per level 1 … 5, as a list) since first boot."""
+        return list(struct.unpack(_TALLY, self._journal.tally)[:5])

@@ -1,0 +1,159 @@
+"""The uplink brings the journal to the gateway: a window of records in flight, and belief in receipts alone."""
+
+import asyncio
+
+from firmware.mqtt import Mqtt, MqttError
+
+# Records on the way without a receipt. Ten hide the gateway's commit time and stay far below any broker's queue.
+WINDOW = 10
+# The gateway commits and answers within a second; after five the records or the receipt are lost somewhere.
+RESEND_MS = 5000
+KEEP_ALIVE_S = 60
+# A half-open link is found after 1.5 keep-alives (MQTT 3.1.1, section 3.1.2.10).
+_DEAD_MS = 1500 * KEEP_ALIVE_S
+_PING_MS = 500 * KEEP_ALIVE_S
+_TICK_MS = 500
+BACK_OFF_FIRST_MS = 500
+BACK_OFF_MAX_MS = 60000
+# Measures from record to receipt that status reports; a ring, so that it stays small.
+LATENCIES_KEPT = 64
+LINK_ERRORS = (OSError, ValueError, EOFError, MqttError, asyncio.TimeoutError)
+
+
+def back_off_ms(attempt, chance):
+    """Wait before connection attempt `attempt` (0 is the first retry). chance: 0 … 255, so that a hall spreads out."""
+    ceiling = min(BACK_OFF_MAX_MS, BACK_OFF_FIRST_MS << min(attempt, 10))
+    return ceiling // 2 + ceiling // 2 * chance // 255
+
+
+class Uplink:
+    """open_stream: async () -> (reader, writer), TLS and all. heartbeat(): sealed message, asked for when one is due.
+
+    online: True while subscribed. error: last link error as a short word, for display and technician.
+    """
+
+    def __init__(self, identity, journal, suite, topics, open_stream, network_clock, heartbeat, on_message):
+        self._identity = identity
+        self._journal = journal
+        self._suite = suite
+        self._topic_up, self._topic_down = topics
+        self._open_stream = open_stream
+        self._clock = network_clock
+        self._heartbeat = heartbeat
+        self._on_message = on_message
+        self._wake = asyncio.Event()
+        self._sent = 0
+        self._again = []
+        self._progress_ms = 0
+        self._recorded = {}
+        self.latencies_ms = []
+        self.heartbeat_due = True
+        self.online = False
+        self.error = ""
+
+    def wake(self):
+        """Something may have to be sent: a new record, a receipt, a heartbeat."""
+        self._wake.set()
+
+    def recorded(self, seq):
+        """A record was just made; its time to the receipt is measured from now."""
+        if len(self._recorded) < LATENCIES_KEPT:
+            self._recorded[seq] = self._clock.ticks_ms()
+        self._wake.set()
+
+    def receipt(self, stream, through, holes):
+        """A receipt for our stream: forget what is durable, send again what is missing."""
+        journal = self._journal
+        if stream != journal.stream:
+            return
+        if through > journal.through:
+            journal.trim(through)
+            self._progress_ms = self._clock.ticks_ms()
+            self._measure(through)
+        for first, last in holes:
+            for seq in range(max(first, journal.through + 1), min(last, self._sent) + 1):
+                if len(self._again) < WINDOW and seq not in self._again:
+                    self._again.append(seq)
+        self._wake.set()
+
+    def _measure(self, through):
+        now = self._clock.ticks_ms()
+        for seq in [s for s in self._recorded if s <= through]:
+            self.latencies_ms.append(self._clock.ticks_diff(now, self._recorded.pop(seq)))
+        self.latencies_ms = self.latencies_ms[-LATENCIES_KEPT:]
+
+    async def run(self):
+        """For ever: connect, serve, wait, again."""
+        attempt = 0
+        while True:
+            began = self._clock.ticks_ms()
+            try:
+                await self._session()
+            except LINK_ERRORS as error:
+                self.error = str(error)[:40] or type(error).__name__
+            self.online = False
+            if self._clock.ticks_diff(self._clock.ticks_ms(), began) > BACK_OFF_MAX_MS:
+                attempt = 0  # it had worked: a lost link is no reason to be slow
+            await self._clock.sleep_ms(back_off_ms(attempt, self._suite.random_bytes(1)[0]))
+            attempt += 1
+
+    async def _session(self):
+        reader, writer = await self._open_stream()
+        mqtt = Mqtt(reader, writer, self._on_message)
+        listener = None
+        try:
+            await mqtt.connect(self._identity.device, KEEP_ALIVE_S)
+            await mqtt.subscribe(self._topic_down)
+            self._sent = self._journal.through
+            self._again = []
+            self.online, self.error, self.heartbeat_due = True, "", True
+            listener = asyncio.create_task(mqtt.listen())
+            await self._serve(mqtt, listener)
+        finally:
+            if listener:
+                listener.cancel()
+            await mqtt.close()
+
+    async def _serve(self, mqtt, listener):
+        """Send until the link ends."""
+        clock = self._clock
+        heard, heard_ms, pinged_ms = mqtt.received, clock.ticks_ms(), clock.ticks_ms()
+        self._progress_ms = heard_ms
+        while not listener.done():
+            await self._send(mqtt)
+            await self._rest()
+            now = clock.ticks_ms()
+            if mqtt.received != heard:
+                heard, heard_ms = mqtt.received, now
+            if clock.ticks_diff(now, heard_ms) > _DEAD_MS:
+                raise MqttError("silent")
+            if clock.ticks_diff(now, pinged_ms) > _PING_MS:
+                pinged_ms = now
+                await mqtt.ping()
+            if self._sent > self._journal.through and clock.ticks_diff(now, self._progress_ms) > RESEND_MS:
+                self._sent, self._progress_ms = self._journal.through, now
+        await listener  # raises what ended it
+        raise MqttError("closed")
+
+    async def _rest(self):
+        try:
+            await asyncio.wait_for(self._wake.wait(), _TICK_MS / 1000)
+        except asyncio.TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _send(self, mqtt):
+        if self.heartbeat_due:
+            self.heartbeat_due = False
+            await mqtt.publish(self._topic_up, self._heartbeat())
+        while self._again:
+            await self._send_one(mqtt, self._again.pop(0))
+        while self._sent < min(self._journal.head, self._journal.through + WINDOW):
+            self._sent = max(self._sent, self._journal.through) + 1
+            await self._send_one(mqtt, self._sent)
+
+    async def _send_one(self, mqtt, seq):
+        """A damaged record is passed over: the gateway sees the gap, and the records behind it still arrive."""
+        entry = self._journal.entry(seq)
+        if entry:
+            await mqtt.publish(self._topic_up, entry.message)

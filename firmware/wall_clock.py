@@ -1,0 +1,62 @@
+"""What time it is, and who says so. Time comes as the gateway's answer to a nonce; uptime carries it on from there.
+
+Integers only: single-precision floats of a board cannot hold a date.
+"""
+
+from firmware.twin_file import TwinFile
+from protocol.limits import TIME_NONCE_BYTES
+from protocol.record import GATEWAY_TIME, NO_TIME
+
+# The answer may be this much off by drift alone (a minute a month is bad, a minute at once is a step worth an event).
+STEP_MS = 60000
+# The floor is written once an hour: 9,000 writes a year.
+_PERSIST_S = 3600
+
+
+class WallClock:
+    """uptime: Uptime. floor_s: UTC seconds that no answer may lie below: build time, or the last persisted time."""
+
+    def __init__(self, suite, uptime, root, built_s):
+        self._suite = suite
+        self._uptime = uptime
+        self._file = TwinFile(root + "/clock")
+        self.floor_s = max(built_s, int.from_bytes(self._file.content, "big"))
+        self.source = NO_TIME
+        self._offset_ms = 0
+        self._nonce = b""
+        self._asked_ms = 0
+
+    def ask(self):
+        """A fresh nonce for the next heartbeat; an answer to an older one is worth nothing from now on."""
+        self._nonce = self._suite.random_bytes(TIME_NONCE_BYTES)
+        self._asked_ms = self._uptime.ms()
+        return self._nonce
+
+    def answer(self, nonce, time_ms):
+        """Take the gateway's answer. Returns by how many ms the clock stepped, 0 for none; None when it is refused.
+
+        Half the round trip is added; its other half is what cannot be known.
+        """
+        if not nonce or nonce != self._nonce:
+            return None
+        self._nonce = b""
+        now_ms = self._uptime.ms()
+        half_trip_ms = (now_ms - self._asked_ms) // 2
+        offset_ms = time_ms + half_trip_ms - now_ms
+        if (offset_ms + now_ms) // 1000 < self.floor_s:
+            return None
+        change_ms = offset_ms - self._offset_ms if self.source != NO_TIME else 0
+        self._offset_ms = offset_ms
+        self.source = GATEWAY_TIME
+        self._persist()
+        return change_ms if abs(change_ms) > STEP_MS + half_trip_ms else 0
+
+    def _persist(self):
+        now_s = self.now_s()
+        if now_s >= self.floor_s + _PERSIST_S or not self._file.content:
+            self.floor_s = now_s
+            self._file.store(now_s.to_bytes(8, "big"))
+
+    def now_s(self):
+        """UTC seconds, or 0 while nobody has told the time."""
+        return (self._offset_ms + self._uptime.ms()) // 1000 if self.source != NO_TIME else 0
