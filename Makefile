@@ -16,7 +16,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	"$$python" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo "$$python" && break; done)
 
 # Quiet pip, no question asked; --require-hashes takes nothing but what the lock names.
-PIP_INSTALL = @"$(PYTHON)" -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check --no-input
+export PIP_QUIET := 1
+export PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_INSTALL = @PYTHONWARNINGS=ignore "$(PYTHON)" -m pip --python $(1)/bin/python install
 LOCKED = $(PIP_INSTALL) --require-hashes -r $(2)
 
 # Processes of pytest; the machine of a hall and the machine of CI both have two cores.
