@@ -1,0 +1,167 @@
+"""What a central system checks of one forwarded record: the device's signature, its claims, the sealed identity."""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from protocol import cbor, disclosure, rating, record, sign1
+from protocol.limits import DISCLOSURES_MAX
+from protocol.refusal import Refused
+from protocol.suite_host import HostSuite
+
+PROFILE = "hallseal/1"
+SEALED_SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
+# A record message has at most 4096 bytes; base64 and HPKE add a half.
+FIELD_CHARACTERS_MAX = 8192
+KIND_DEVICES = {record.RATING: "evaluator", record.PUNCH: "clock"}
+
+
+class RecordRefusedError(Exception):
+    """The record cannot be taken. reason: one word or two for the verdict."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class DeviceKey:
+    """What devices.json says of a device; public: key object of the suite."""
+
+    kind: str
+    public: Any
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A record whose signature verifies. disclosed: claims that were sealed to us, by number of protocol.rating."""
+
+    device: str
+    stream: str  # 16 hex digits
+    seq: int
+    kind: int
+    digest: bytes  # 32, SHA-256 of the payload
+    prev: bytes  # 16
+    level: int | None
+    evidence: bytes
+    disclosed: Mapping[int, Any]
+    masked_ok: bool  # False: a masked field shows what it should hide
+
+
+class RecordCheck:
+    """Checks records of one hall. device_keys: present keys by device name. hpke_private: 32 bytes."""
+
+    def __init__(self, hall: str, device_keys: Callable[[], Mapping[str, DeviceKey]], hpke_private: bytes) -> None:
+        self._hall = hall
+        self._device_keys = device_keys
+        self._suite = HostSuite()
+        self._private: ec.EllipticCurvePrivateKey = self._suite.load_private(hpke_private)
+
+    def check(self, entry: Mapping[str, Any]) -> Checked:
+        """The checked record of one entry of a batch. Raises RecordRefusedError."""
+        evidence = _blob(entry, "evidence")
+        signed = self._signed(evidence)
+        try:
+            payload = record.decode(signed.payload)
+        except Refused as error:
+            raise RecordRefusedError("payload " + error.reason) from None
+        self._verify(signed, payload)
+        if payload.hall != self._hall:
+            raise RecordRefusedError("other hall")
+        if _identity(payload) != (entry.get("device"), entry.get("stream"), entry.get("seq"), entry.get("kind")):
+            raise RecordRefusedError("entry differs from evidence")
+        disclosed = self._open(entry, payload)
+        return Checked(
+            payload.device,
+            payload.stream.hex(),
+            payload.seq,
+            payload.kind,
+            self._suite.sha256(signed.payload),
+            payload.prev,
+            _level(payload),
+            evidence,
+            disclosed,
+            _is_masked(entry.get("masked"), disclosed),
+        )
+
+    def _signed(self, evidence: bytes) -> sign1.Signed:
+        try:
+            signed = sign1.parse(evidence, sign1.RECORD_TYP)
+        except Refused as error:
+            raise RecordRefusedError("evidence " + error.reason) from None
+        if signed.disclosures:
+            raise RecordRefusedError("disclosures in clear")
+        return signed
+
+    def _verify(self, signed: sign1.Signed, payload: record.Record) -> None:
+        key = self._device_keys().get(payload.device)
+        if key is None:
+            raise RecordRefusedError("unknown device")
+        if not sign1.verify(self._suite, key.public, signed):
+            raise RecordRefusedError("signature")
+        if payload.kind not in record.KIND_NAMES or payload.kind == record.HEARTBEAT:
+            raise RecordRefusedError("kind")
+        if KIND_DEVICES.get(payload.kind, key.kind) != key.kind:
+            raise RecordRefusedError("kind of device")
+
+    def _open(self, entry: Mapping[str, Any], payload: record.Record) -> dict[int, Any]:
+        if entry.get("sealed") is None:
+            if payload.digests:
+                raise RecordRefusedError("sealed part missing")
+            return {}
+        sealed = _blob(entry, "sealed")
+        info = bytes(cbor.encode([PROFILE, payload.hall, payload.device, payload.stream, payload.seq]))
+        try:
+            padded = SEALED_SUITE.decrypt(sealed, self._private, info)
+        except (InvalidTag, ValueError):
+            raise RecordRefusedError("sealed part does not open") from None
+        try:
+            values = disclosure.check(self._suite, _disclosures(padded), payload.digests)
+            rating.check_redactable(values)
+        except Refused:
+            raise RecordRefusedError("disclosure fits no signed digest") from None
+        return values
+
+
+def _blob(entry: Mapping[str, Any], name: str) -> bytes:
+    text = entry.get(name)
+    if not isinstance(text, str) or len(text) > FIELD_CHARACTERS_MAX:
+        raise RecordRefusedError(name + " missing or too long")
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise RecordRefusedError(name + " is not base64") from None
+
+
+def _disclosures(padded: bytes) -> list[bytes]:
+    """The disclosures in a plaintext padded with 0x80 and zeros. Raises Refused."""
+    content = padded.rstrip(b"\0")
+    if not content.endswith(b"\x80"):
+        raise Refused("padding")
+    found = cbor.decode(content[:-1])
+    if not isinstance(found, list) or len(found) > DISCLOSURES_MAX or not all(isinstance(one, bytes) for one in found):
+        raise Refused("structure")
+    return found
+
+
+def _identity(payload: record.Record) -> tuple[str, str, int, int]:
+    return payload.device, payload.stream.hex(), payload.seq, payload.kind
+
+
+def _level(payload: record.Record) -> int | None:
+    level = payload.claims.get(rating.LEVEL) if payload.kind == record.RATING else None
+    return level if isinstance(level, int) else None
+
+
+def _is_masked(masked: object, disclosed: Mapping[int, Any]) -> bool:
+    """True when no masked field equals the identity that was sealed."""
+    identity = disclosed.get(rating.IDENTITY, {})
+    hidden = {str(value) for key, value in identity.items() if key != rating.ID_KIND}
+    shown = masked.values() if isinstance(masked, dict) else ()
+    return not any(value in hidden for value in shown)

@@ -1,0 +1,130 @@
+"""What the central double keeps: each record once, and counts of everything that was offered."""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+from protocol import record
+from simulator.central_check import Checked
+
+STORED, DUPLICATE, EQUIVOCATION = "stored", "duplicate", "equivocation"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS record (
+    position INTEGER PRIMARY KEY, device TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
+    kind INTEGER NOT NULL, level INTEGER, digest BLOB NOT NULL, prev BLOB NOT NULL, evidence BLOB NOT NULL,
+    disclosed INTEGER NOT NULL, stored_real_s REAL NOT NULL, UNIQUE (device, stream, seq));
+CREATE TABLE IF NOT EXISTS offered (what TEXT PRIMARY KEY, count INTEGER NOT NULL);
+"""
+_STREAMS = """
+SELECT device, stream, max(seq), max(seq) - count(*) FROM record GROUP BY device, stream ORDER BY min(position)
+"""
+_BROKEN_LINKS = """
+SELECT count(*) FROM record one JOIN record before ON before.device = one.device AND before.stream = one.stream
+AND before.seq = one.seq - 1 WHERE substr(before.digest, 1, 16) != one.prev
+"""
+
+
+class CentralStore:
+    """One SQLite file, or memory without a path; any thread may call."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(str(path or ":memory:"), check_same_thread=False, isolation_level=None)
+        # Durable before the verdict: the gateway forgets nothing, but it does not offer again what we called stored.
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.executescript(_TABLES)
+
+    def take(self, batch: list[Checked | str], real_s: float) -> list[str]:
+        """Store a batch in one transaction. batch: checked records, or the reason why one was refused.
+
+        Returns for each "stored", "duplicate", "equivocation" (another payload has its number) or the reason.
+        """
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                verdicts = [self._take_one(one, real_s) for one in batch]
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        return verdicts
+
+    def _take_one(self, one: Checked | str, real_s: float) -> str:
+        if isinstance(one, str):
+            self._count("refused: " + one)
+            return one
+        found = self._connection.execute(
+            "SELECT digest FROM record WHERE device = ? AND stream = ? AND seq = ?", (one.device, one.stream, one.seq)
+        ).fetchone()
+        if found is not None:
+            verdict = DUPLICATE if found[0] == one.digest else EQUIVOCATION
+            self._count(verdict)
+            return verdict
+        row = (one.device, one.stream, one.seq, one.kind, one.level, one.digest, one.prev, one.evidence)
+        self._connection.execute(
+            "INSERT INTO record (device, stream, seq, kind, level, digest, prev, evidence, disclosed, stored_real_s) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, len(one.disclosed), real_s),
+        )
+        if not one.masked_ok:
+            self._count("unmasked")
+        return STORED
+
+    def _count(self, what: str) -> None:
+        self._connection.execute(
+            "INSERT INTO offered VALUES (?, 1) ON CONFLICT (what) DO UPDATE SET count = count + 1", (what,)
+        )
+
+    def summary(self) -> dict[str, object]:
+        """Counts of everything, as `/api/v1/summary` gives them."""
+        with self._lock:
+            offered: dict[str, int] = dict(self._rows("SELECT what, count FROM offered"))
+            refused = {what[9:]: count for what, count in offered.items() if what.startswith("refused: ")}
+            return {
+                "records": self._one("SELECT count(*) FROM record"),
+                "distinct": self._one("SELECT count(*) FROM (SELECT DISTINCT device, stream, seq FROM record)"),
+                "duplicates_offered": offered.get(DUPLICATE, 0),
+                "equivocations": offered.get(EQUIVOCATION, 0),
+                "refused": refused,
+                "unmasked": offered.get("unmasked", 0),
+                "by_kind": self._by_kind(),
+                "levels": dict(self._rows("SELECT level, count(*) FROM record WHERE level IS NOT NULL GROUP BY level")),
+                "by_device": self._by_device(),
+                "broken_links": self._one(_BROKEN_LINKS),
+                "disclosures_opened": self._one("SELECT coalesce(sum(disclosed), 0) FROM record"),
+                "first_rating_real_s": self._one(
+                    f"SELECT min(stored_real_s) FROM record WHERE kind = {record.RATING}"  # noqa: S608
+                ),
+            }
+
+    def _by_kind(self) -> dict[str, int]:
+        rows = self._rows("SELECT kind, count(*) FROM record GROUP BY kind")
+        return {record.KIND_NAMES[kind]: count for kind, count in rows}
+
+    def _by_device(self) -> dict[str, dict[str, int]]:
+        names = {record.RATING: "ratings", record.PUNCH: "punches", record.EVENT: "events"}
+        found: dict[str, dict[str, int]] = {}
+        for device, kind, count in self._rows("SELECT device, kind, count(*) FROM record GROUP BY device, kind"):
+            counts = found.setdefault(
+                device, {"records": 0, "ratings": 0, "punches": 0, "events": 0, "head": 0, "gaps": 0}
+            )
+            counts["records"] += count
+            counts[names[kind]] += count
+        for device, _stream, head, gaps in self._rows(_STREAMS):
+            found[device]["head"] = head  # of the newest stream: the rows come in that order
+            found[device]["gaps"] += gaps
+        return found
+
+    def _rows(self, query: str) -> list[Any]:
+        return self._connection.execute(query).fetchall()
+
+    def _one(self, query: str) -> object:
+        return self._connection.execute(query).fetchone()[0]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
