@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, tuple_
 from sqlalchemy.dialects import sqlite
 
 from gateway import heartbeats, schema
@@ -87,7 +87,7 @@ class Admission:
 
     def __init__(self, quarantine: Quarantine, visits: VisitBook) -> None:
         self._quarantine = quarantine
-        self._visits = visits
+        self.visits = visits
         self._streams: OrderedDict[_Key, Continuity] = OrderedDict()
 
     def forget(self) -> None:
@@ -97,7 +97,7 @@ class Admission:
 
     def admit(self, connection: Connection, batch: Batch) -> Outcome:
         """Write the batch. Changes nothing in `batch`, so that it can run again after a rollback."""
-        run = _Run(self, connection)
+        run = _Run(self, connection, batch)
         outcomes = [run.offer(one) for one in batch.records]
         beats, strays = [], list(batch.strays)
         for beat in batch.beats:
@@ -126,10 +126,6 @@ class Admission:
             state.reload(_stored_above(connection, key, state.through))
         self._streams.move_to_end(key)
         return state
-
-    def settle_visit(self, connection: Connection, one: Admitted) -> list[str]:
-        """Flags that the visit of a new record earns."""
-        return self._visits.settle(connection, one.visit, one.rated) if one.visit is not None else []
 
 
 def _load(connection: Connection, key: _Key) -> Continuity | None:
@@ -172,9 +168,12 @@ def _standing(key: _Key, state: Continuity) -> Standing:
 class _Run:
     """One batch, while its transaction is open."""
 
-    def __init__(self, owner: Admission, connection: Connection) -> None:
+    def __init__(self, owner: Admission, connection: Connection, batch: Batch) -> None:
         self._owner = owner
         self._connection = connection
+        self._visits = owner.visits.find_all(connection, [one.visit for one in batch.records if one.visit])
+        self._batch = batch
+        self._stored: dict[tuple[str, str, int], bytes] | None = None
         self._rows: list[dict[str, Any]] = []
         self._new: dict[tuple[str, str, int], Admitted] = {}
         self.touched: dict[_Key, Continuity] = {}
@@ -195,12 +194,17 @@ class _Run:
         state = self._touch(key, one.received_s)
         if self._held(key, state, one.seq):
             return self._again(key, state, one)
-        flags = [*one.flags, *self._stream_flags(key, state, one), *self._owner.settle_visit(self._connection, one)]
+        flags = [*one.flags, *self._stream_flags(key, state, one), *self._settle(one)]
         state.add(one.seq, one.digest)
         self._rows.append(_row(one, flags))
         self._new[(*key, one.seq)] = one
         self.fresh.add(key)
         return STORED
+
+    def _settle(self, one: Admitted) -> list[str]:
+        if one.visit is None:
+            return []
+        return self._owner.visits.settle(self._connection, self._visits, one.visit, one.rated)
 
     def _held(self, key: _Key, state: Continuity, seq: int) -> bool:
         held = state.holds(seq)
@@ -209,7 +213,18 @@ class _Run:
     def _digest(self, key: _Key, seq: int) -> bytes | None:
         """SHA-256 of the stored payload; None when it is not stored."""
         new = self._new.get((*key, seq))
-        return new.digest if new else self._column(key, seq, schema.record.c.digest)
+        if new:
+            return new.digest
+        if self._stored is None:
+            self._stored = self._stored_digests()
+        return self._stored.get((*key, seq)) or self._column(key, seq, schema.record.c.digest)
+
+    def _stored_digests(self) -> dict[tuple[str, str, int], bytes]:
+        """Digests under the numbers of this batch, in one query: after a broken link whole batches are repeats."""
+        table, wanted = schema.record, {(one.device.name, one.stream, one.seq) for one in self._batch.records}
+        identity = (table.c.device, table.c.stream, table.c.seq)
+        rows = self._connection.execute(select(*identity, table.c.digest).where(tuple_(*identity).in_(list(wanted))))
+        return {(row.device, row.stream, row.seq): row.digest for row in rows}
 
     def _column(self, key: _Key, seq: int, column: Any) -> bytes | None:
         table = schema.record

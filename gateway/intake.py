@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from gateway.admission import STORED, Admission, Batch, Outcome, stray
+from gateway.admission import STORED, STREAMS_MAX, Admission, Batch, Outcome, stray
 from gateway.configuration import IntakeSettings
 from gateway.hall_clock import HallClock
 from gateway.identity_seal import IdentitySeal
@@ -65,8 +65,10 @@ class Intake:
         self._settings = settings
         self._inbox: queue.Queue[Arrival] = queue.Queue(settings.inbox_messages)
         self._slots = threading.Semaphore(BATCHES_WAITING)
-        self._uncommitted = 0
-        self._lock = threading.Lock()  # of _uncommitted
+        self._pending = 0
+        self._lock = threading.Lock()  # of _pending
+        # Through which seq a stream is on disk: what comes again needs no seal. Only ever behind the ledger.
+        self._durable: dict[tuple[str, str], int] = {}
         self._draining = threading.Event()
         self._stopping = threading.Event()
         self._verifiers = ThreadPoolExecutor(VERIFY_THREADS, "verify")
@@ -94,7 +96,7 @@ class Intake:
 
     def pending(self) -> int:
         """Messages taken from the broker and not yet on disk."""
-        return self._inbox.qsize() + self._uncommitted
+        return self._pending
 
     def arrive(self, topic: str, message: bytes, retained: bool) -> bool:
         """Take one message; blocks while the inbox is full, so that the broker holds the rest.
@@ -102,13 +104,19 @@ class Intake:
         False, and not taken, when the intake is stopping: the broker shall keep it.
         """
         arrival = Arrival(topic, message, retained, self._clock.now_ms())
+        self._add_pending(1)  # before the thread can have it
         while not self._draining.is_set():
             try:
                 self._inbox.put(arrival, timeout=POLL_S)
                 return True
             except queue.Full:
                 self._metrics.count("inbox_full")
+        self._add_pending(-1)
         return False
+
+    def _add_pending(self, messages: int) -> None:
+        with self._lock:
+            self._pending += messages
 
     # The thread.
 
@@ -120,8 +128,6 @@ class Intake:
                     break
                 continue
             self._refresh()
-            with self._lock:
-                self._uncommitted += len(arrivals)
             self._commit(self.prepare(arrivals), len(arrivals))
         self._await_commits()
 
@@ -176,9 +182,9 @@ class Intake:
             if isinstance(made, Beat):
                 batch.beats.append(made)
                 return
-            if made.disclosures:
+            if made.disclosures and made.seq > self._durable.get((made.device.name, made.stream), 0):
                 made.sealed = self._seal.seal(made.device.name, bytes.fromhex(made.stream), made.seq, made.disclosures)
-                made.disclosures = []
+            made.disclosures = []
             batch.records.append(made)
         except Exception as error:  # as above
             self._refuse(opened.arrival, error, batch)
@@ -242,12 +248,14 @@ class Intake:
             return kept, self._write(kept).result()
 
     def _done(self, batch: Batch, outcome: Outcome) -> None:
+        if len(self._durable) > STREAMS_MAX:
+            self._durable.clear()
+        self._durable.update((key, standing.through) for key, standing in outcome.standings.items())
         self._count(batch, outcome)
         self._committed(outcome)
 
     def _release(self, messages: int) -> None:
-        with self._lock:
-            self._uncommitted -= messages
+        self._add_pending(-messages)
         self._slots.release()
 
     def _await_commits(self) -> None:

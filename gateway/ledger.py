@@ -308,7 +308,8 @@ def _lock(path: Path) -> Any:
 
 def _engine(path: Path, writer: bool) -> Engine:
     """Connections of one kind. The readers' cannot write."""
-    engine = create_engine(f"sqlite:///{path}")
+    # hide_parameters: the text of an error must not carry a record.
+    engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:

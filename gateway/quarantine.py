@@ -85,7 +85,7 @@ class Quarantine:
         kept = stray.message[:KEPT_BYTES_MAX]
         row = {
             "received_s": stray.received_s,
-            "topic": stray.topic[:TOPIC_CHARACTERS_MAX],
+            "topic": _plain(stray.topic),
             "reason": stray.reason,
             "digest": digest,
             "size_bytes": len(stray.message),
@@ -120,6 +120,11 @@ class Quarantine:
             self._messages -= 1
             self._bytes -= size_bytes
         return leaving
+
+
+def _plain(topic: str) -> str:
+    """The topic as text that a database takes: a hostile one may hold half characters."""
+    return topic[:TOPIC_CHARACTERS_MAX].encode("utf-8", "replace").decode()
 
 
 def count_refusals(connection: Connection, counts: Mapping[str, int]) -> None:

@@ -6,7 +6,7 @@ keyed hash of its number, under a key of the day that is destroyed two days late
 
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -53,6 +53,8 @@ class Visit(NamedTuple):
 
 
 class _Row(NamedTuple):
+    """A visit as the table has it."""
+
     token: bytes
     window: str
     device: str
@@ -68,15 +70,19 @@ class VisitBook:
 
     def find(self, connection: Connection, visit: str) -> _Row | None:
         """The visit of that number, opened today or yesterday."""
+        return self.find_all(connection, [visit]).get(visit)
+
+    def find_all(self, connection: Connection, visits: Iterable[str]) -> dict[str, _Row]:
+        """Those of `visits` that were opened today or yesterday, by number."""
         keys, table = schema.visit_key, schema.visit
         first_day = self._clock.now_s() // DAY_S - DAYS_KEPT + 1
         living = connection.execute(select(keys.c.key).where(keys.c.day >= first_day)).scalars().all()
-        if not living:
-            return None
-        tokens = [_token(key, visit) for key in living]
+        tokens = {_token(key, visit): visit for visit in visits for key in living}
+        if not tokens:
+            return {}
         shown = (table.c.token, table.c.window, table.c.device, table.c.state, table.c.expires_s)
-        row = connection.execute(select(*shown).where(table.c.token.in_(tokens))).first()
-        return _Row(*row) if row else None
+        rows = connection.execute(select(*shown).where(table.c.token.in_(tokens)))
+        return {tokens[row.token]: _Row(*row) for row in rows}
 
     def open(self, connection: Connection, visit: str, window: str, device: str, expires_s: int) -> Visit:
         """Note the visit as asked, unless it is known. Raises VisitRefused("busy") when the day is full."""
@@ -104,14 +110,16 @@ class VisitBook:
             connection.execute(delete(schema.visit).where(schema.visit.c.day <= day - DAYS_KEPT))
         return bytes(key)
 
-    def settle(self, connection: Connection, visit: str, rated: bool) -> list[str]:
-        """Note the outcome that a device recorded; the rule codes that it earns."""
-        found = self.find(connection, visit)
+    def settle(self, connection: Connection, known: dict[str, _Row], visit: str, rated: bool) -> list[str]:
+        """Note the outcome that a device recorded; the rule codes it earns. known: of find_all, kept up to date."""
+        found = known.get(visit)
         if found is None:
             return ["visit_unknown"]
         if found.state in (RATED, TIMED_OUT):
             return ["visit_again"]
-        self._set(connection, found.token, RATED if rated else TIMED_OUT)
+        state = RATED if rated else TIMED_OUT
+        self._set(connection, found.token, state)
+        known[visit] = found._replace(state=state)
         return []
 
     def close(self, connection: Connection, visit: str) -> _Row | None:

@@ -1,0 +1,513 @@
+"""The intake: what is accepted, what is refused and why, and that no message can stop it."""
+
+import json
+import time
+
+import pytest
+from gateway_hall import GatewayHall
+from sealing_device import HALL, MORNING_S, SUITE, SealingDevice
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from gateway import intake as intake_module
+from gateway import rules, schema
+from gateway.admission import DUPLICATE, EQUIVOCATION, STORED
+from protocol import channel, command, disclosure, event, rating, receipt, record, refusal, sealed_record, sign1
+from protocol import topic as topics
+
+IDENTITY = {rating.NAME: "欧阳娜娜", rating.PHONE: "13987654321", rating.ID_NUMBER: "110101199003078515"}
+
+
+@pytest.fixture
+def hall(tmp_path):
+    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")])
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def evaluator(hall):
+    return hall.devices["e-001"]
+
+
+def test_a_rating_is_stored_with_its_claims_and_without_its_reviewer(hall, evaluator):
+    outcome = hall.take(evaluator.opened(), evaluator.rating(2, visit="A-17", identity=IDENTITY, comment="等了太久"))
+    assert outcome.records == [STORED, STORED]
+    opened, rated = hall.records()
+    assert (opened.kind, opened.seq, opened.window) == (record.EVENT, 1, "01")
+    assert opened.claims == {"code": event.STREAM_OPENED}
+    assert rated.claims == {"window": "01", "outcome": "rated", "level": 2, "mode": "visit"}
+    assert rated.masked == {"name": "欧**", "phone": "139****4321", "id_number": "110****8515"}
+    assert rated.coarse_s == rated.received_s == record.coarse(MORNING_S)
+    assert rated.digest == SUITE.sha256(sign1.parse(rated.evidence, sign1.RECORD_TYP).payload)
+
+
+def test_the_stored_evidence_verifies_and_holds_no_disclosure(hall, evaluator):
+    hall.take(evaluator.opened(), evaluator.rating(1, visit="A-18", identity=IDENTITY))
+    evidence = hall.records()[1].evidence
+    signed = sign1.parse(evidence, sign1.RECORD_TYP)
+    assert signed.disclosures == []
+    assert sign1.verify(SUITE, SUITE.load_public(evaluator.signer.public_key), signed)
+
+
+def test_a_punch_keeps_its_exact_time(hall):
+    clock = hall.devices["c-001"]
+    hall.take((clock, clock.opened()), (clock, clock.punch("S001", MORNING_S + 7)))
+    assert hall.records()[1].claims == {
+        "door": "01", "staff": "S001", "direction": "auto", "score": 120, "time_s": MORNING_S + 7,
+        "method": "fingerprint",
+    }  # fmt: skip
+
+
+def flip(message, at=-20):
+    changed = bytearray(message)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+class Attacks:
+    """Each method makes the real bytes of one attack: (topic, message, retained)."""
+
+    def __init__(self, hall):
+        self.hall = hall
+        self.device = hall.devices["e-001"]
+        self.device.opened()  # not sent: the attacks stand in any order of the stream
+        self.other = SealingDevice("e-009", hall.public)
+
+    def own(self, message, retained=False):
+        return self.device.topic, message, retained
+
+    def payload(self, change):
+        """A correctly signed and sealed record whose payload `change` has touched."""
+        made, disclosures = self.device.make(record.RATING, self.device.rating_claims(5))
+        fields = dict(record.cbor.decode_map(record.encode(made)))
+        change(fields)
+        signed = self.device.signer.sign(sign1.RECORD_TYP, record.cbor.encode(fields), disclosures)
+        return self.own(self.device.channel.seal(sign1.RECORD_TYP, signed))
+
+    def inner(self, content):
+        return self.own(self.device.channel.seal(sign1.RECORD_TYP, content))
+
+    def size_empty(self):
+        return self.own(b"")
+
+    def size_huge(self):
+        return self.own(bytes(100_000))
+
+    def topic_foreign(self):
+        return "hallseal/1/yongxing/e-001/up/more", self.device.rating(), False
+
+    def topic_down(self):
+        return topics.down(HALL, "e-001"), self.device.rating(), False
+
+    def topic_not_ours(self):
+        return "$SYS/\udcff", b"x", False
+
+    def hall_of_topic(self):
+        return topics.up("elsewhere", "e-001"), self.device.rating(), False
+
+    def hall_of_payload(self):
+        return self.own(self.device.seal(*self.device.make(record.EVENT, {event.CODE: 2}, hall="elsewhere")))
+
+    def unknown(self):
+        return self.other.topic, self.other.rating(), False
+
+    def pending(self):
+        return self.with_status("pending")
+
+    def revoked(self):
+        return self.with_status("revoked")
+
+    def with_status(self, status):
+        self.hall.devices["e-009"] = self.other
+        self.hall.write_registry(e_009=status)
+        self.hall.registry._file._checked_s = None
+        self.hall.registry.refresh(0)
+        return self.other.topic, self.other.rating(), False
+
+    def retained(self):
+        return self.own(self.device.rating(), retained=True)
+
+    def encoding(self):
+        return self.own(self.device.rating() + b"\x00")
+
+    def encoding_of_payload(self):
+        signed = self.device.signer.sign(sign1.RECORD_TYP, b"\xbf\xff")
+        return self.inner(signed)
+
+    def structure_noise(self):
+        return self.own(b"\xd1" + SUITE.random_bytes(400))
+
+    def structure_unsigned(self):
+        return self.inner(record.encode(self.device.make(record.RATING, self.device.rating_claims(5))[0]))
+
+    def algorithm(self):
+        # ES256 (-7), deprecated, in the header of the signature.
+        made = record.encode(self.device.make(record.RATING, self.device.rating_claims(5))[0])
+        protected = record.cbor.encode({1: -7, 4: self.device.signer.kid, 16: sign1.RECORD_TYP})
+        signature = SUITE.sign(self.device.signer._private, sign1.signature_input(protected, made))
+        return self.inner(sign1.Signed(protected, self.device.signer.kid, made, [], signature).encode())
+
+    def type_receipt(self):
+        return self.own(receipt.seal(self.device.channel, receipt.Receipt(self.device.stream, 9, [])))
+
+    def type_command(self):
+        fields = command.Command("e-001", HALL, 1, 1, command.EVALUATION_CANCEL, 1, {1: "A-1"})
+        return self.own(command.seal(self.device.channel, self.device.signer, fields))
+
+    def address_of_another(self):
+        """A valid device's valid message on another device's topic."""
+        return topics.up(HALL, "c-001"), self.device.rating(), False
+
+    def address_in_payload(self):
+        return self.own(self.device.seal(*self.device.make(record.EVENT, {event.CODE: 2}, device="c-001")))
+
+    def key(self):
+        agreement = SUITE.load_private(self.device.agreement_private)
+        public = SUITE.load_public(self.hall.public)
+        later = channel.Channel(SUITE, HALL, "e-001", agreement, public, channel.DEVICE, epoch=2)
+        made = record.encode(self.device.make(record.EVENT, {event.CODE: 2})[0])
+        return self.own(sealed_record.seal(later, self.device.signer, made, []))
+
+    def decrypt_flipped(self):
+        return self.own(flip(self.device.rating()))
+
+    def decrypt_forged(self):
+        """A stranger with the gateway's public key, and keys of its own, under a known name."""
+        return self.own(SealingDevice("e-001", self.hall.public).rating())
+
+    def padding(self):
+        content = b"\xd2" + bytes(40)
+        ours = channel.padding.pad
+        channel.padding.pad = lambda plaintext: plaintext + b"\x80"
+        try:
+            return self.inner(content)
+        finally:
+            channel.padding.pad = ours
+
+    def signature(self):
+        """Whoever has the agreement key of a device, and not its signing key."""
+        thief = sign1.Signer(SUITE, SUITE.generate_private())
+        made = record.encode(self.device.make(record.RATING, self.device.rating_claims(5))[0])
+        return self.own(sealed_record.seal(self.device.channel, thief, made, []))
+
+    def signature_of_changed_payload(self):
+        made, disclosures = self.device.make(record.RATING, self.device.rating_claims(1))
+        signed = sign1.parse(
+            self.device.signer.sign(sign1.RECORD_TYP, record.encode(made), disclosures), sign1.RECORD_TYP
+        )
+        made.claims[rating.LEVEL] = 5
+        signed.payload = record.encode(made)
+        return self.inner(signed.encode())
+
+    def schema(self):
+        return self.payload(lambda fields: fields[record.CLAIMS].update({rating.LEVEL: 6}))
+
+    def schema_unknown_field(self):
+        return self.payload(lambda fields: fields.update({20: 1}))
+
+    def schema_time_out_with_level(self):
+        return self.payload(lambda fields: fields[record.CLAIMS].update({rating.OUTCOME: rating.TIMED_OUT}))
+
+    def schema_disclosure(self):
+        made = self.device.make(record.RATING, self.device.rating_claims(5), redactable={rating.VISIT: "V" * 51})
+        return self.own(self.device.seal(*made))
+
+    def disclosure(self):
+        made, _ = self.device.make(record.RATING, self.device.rating_claims(5), redactable={rating.VISIT: "V-1"})
+        return self.own(self.device.seal(made, [disclosure.make(SUITE, rating.VISIT, "V-2")[0]]))
+
+    def kind(self):
+        claims = {1: "01", 2: "S001", 3: 0, 4: 99, 5: MORNING_S, 6: 1}
+        return self.own(self.device.seal(*self.device.make(record.PUNCH, claims)))
+
+
+# attack -> reason
+ATTACKS = {
+    "size_empty": "size", "size_huge": "size",
+    "topic_foreign": "topic", "topic_down": "topic", "topic_not_ours": "topic",
+    "hall_of_topic": "hall", "hall_of_payload": "hall",
+    "unknown": "unknown", "pending": "pending", "revoked": "revoked", "retained": "retained",
+    "encoding": "encoding", "encoding_of_payload": "encoding",
+    "structure_noise": "structure", "structure_unsigned": "structure",
+    "algorithm": "algorithm", "type_receipt": "type", "type_command": "type",
+    "address_of_another": "address", "address_in_payload": "address",
+    "key": "key", "decrypt_flipped": "decrypt", "decrypt_forged": "decrypt", "padding": "padding",
+    "signature": "signature", "signature_of_changed_payload": "signature",
+    "schema": "schema", "schema_unknown_field": "schema", "schema_time_out_with_level": "schema",
+    "schema_disclosure": "schema", "disclosure": "disclosure", "kind": "kind",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_is_refused_counted_and_kept_with_its_bytes(hall, attack):
+    topic, message, retained = getattr(Attacks(hall), attack)()
+    outcome = hall.take((hall.devices["e-001"], message), on=topic, retained=retained)
+    assert outcome.records == []
+    assert hall.reasons() == [ATTACKS[attack]]
+    assert hall.ledger.refusals() == {ATTACKS[attack]: 1}
+    assert hall.metrics.value("refused", reason=ATTACKS[attack]) == 1
+    (kept,) = hall.rows(schema.quarantine)
+    assert kept["message"] == message[:4096]
+    assert kept["size_bytes"] == len(message)
+    assert hall.ledger.last_position() == 0
+
+
+def test_every_refusal_of_the_wire_has_its_row_and_its_attack():
+    assert set(refusal.REASONS) <= set(rules.RULES)
+    quarantining = {rule.code for rule in rules.RULES.values() if rule.effect == rules.QUARANTINE}
+    # "internal" is no attack but our fault, "replayed" has its own test below.
+    assert quarantining == set(ATTACKS.values()) | {"internal", "replayed"}
+
+
+def test_a_good_device_is_untouched_by_attacks_in_the_same_batch(hall):
+    good = hall.devices["c-001"]
+    attacks = Attacks(hall)
+    bad = [getattr(attacks, name)() for name in ATTACKS if not name.startswith(("pending", "revoked"))]
+    arrivals = []
+    for topic, message, retained in bad:
+        arrivals.append((topic, message, retained))
+        arrivals.append((good.topic, good.punch() if good.seq else good.opened(), False))
+    batch = hall.intake.prepare([intake_module.Arrival(*one, hall.clock.now_ms()) for one in arrivals])
+    outcome = hall.ledger.write(lambda connection: hall.admission.admit(connection, batch)).result()
+    assert outcome.records == [STORED] * len(bad)
+    assert len(outcome.refused) == len(bad)
+    (standing,) = outcome.standings.values()
+    assert (standing.device, standing.through, list(standing.holes)) == ("c-001", len(bad), [])
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_no_level_changes_what_happens_to_a_rating(hall, evaluator, level):
+    hall.take(evaluator.opened())
+    tags = {rating.TAGS: [level * 100 + 11]}
+    assert hall.take(evaluator.rating(level, claims=tags)).records == [STORED]
+    stored = hall.records()[-1]
+    assert (stored.claims["level"], list(stored.flags)) == (level, [])
+
+
+def test_a_record_offered_again_is_known_and_counted_once(hall, evaluator):
+    opened, rated = evaluator.opened(), evaluator.rating(4, visit="A-1", identity=IDENTITY)
+    hall.take(opened, rated)
+    sealed = hall.records()[1].sealed
+    assert hall.take(rated, opened).records == [DUPLICATE, DUPLICATE]
+    assert hall.take(rated, rated).records == [DUPLICATE, DUPLICATE]
+    assert len(hall.records()) == 2
+    assert hall.records()[1].sealed == sealed
+    assert hall.ledger.streams()[0].duplicates == 4
+    assert hall.metrics.value("duplicate", kind="rating") == 3
+
+
+def test_the_same_record_twice_in_one_batch_is_stored_once(hall, evaluator):
+    opened = evaluator.opened()
+    assert hall.take(opened, opened).records == [STORED, DUPLICATE]
+    assert len(hall.records()) == 1
+
+
+def test_a_second_payload_under_a_number_is_kept_as_evidence_of_contradiction(hall, evaluator):
+    hall.take(evaluator.opened())
+    evaluator.seq, evaluator.prev = 0, bytes(16)
+    other = evaluator.event(event.FAULT)
+    assert hall.take(other).records == [EQUIVOCATION]
+    assert hall.take(other).records == [EQUIVOCATION]
+    (kept,) = hall.rows(schema.equivocation)
+    assert record.decode(sign1.parse(kept["evidence"], sign1.RECORD_TYP).payload).claims[event.CODE] == event.FAULT
+    assert kept["stored_digest"] == hall.records()[0].digest != kept["digest"]
+    assert len(hall.records()) == 1
+    assert hall.ledger.streams()[0].equivocations == 1
+
+
+def test_a_replayed_heartbeat_does_not_pass_for_a_new_one(hall, evaluator):
+    first, second = evaluator.heartbeat(PENDING=5), evaluator.heartbeat(PENDING=0)
+    assert len(hall.take(first, second).beats) == 2
+    assert hall.take(first).beats == []
+    assert hall.reasons() == ["replayed"]
+    assert hall.ledger.heartbeats()["e-001"].pending == 0
+    assert hall.take(second).beats == []
+    assert hall.reasons() == ["replayed"], "the latest once more is the broker's repetition, not an attack"
+
+
+def test_a_heartbeat_of_a_forgotten_boot_cannot_take_the_head_back(hall, evaluator):
+    evaluator.opened()
+    old = evaluator.heartbeat()
+    for _ in range(3):
+        evaluator.event()
+    evaluator.telemetry, evaluator.beats = SUITE.random_bytes(8), 0
+    hall.take(evaluator.heartbeat())
+    assert hall.take(old).beats == []
+    assert hall.ledger.heartbeats()["e-001"].head == 4
+
+
+def test_a_heartbeat_states_what_is_missing(hall, evaluator):
+    hall.take(evaluator.opened())
+    for _ in range(4):
+        evaluator.event()
+    hall.take(evaluator.heartbeat(PRESSES=[1, 2, 3, 4, 5]))
+    (stream,) = hall.ledger.streams()
+    assert (stream.stored, stream.declared, stream.missing) == (1, 5, 4)
+    assert hall.ledger.heartbeats()["e-001"].presses == [1, 2, 3, 4, 5]
+
+
+def test_a_heartbeat_that_contradicts_the_ledger_is_evidence(hall, evaluator):
+    hall.take(evaluator.opened())
+    outcome = hall.take(evaluator.heartbeat(HEAD_HASH=bytes(16)))
+    assert len(outcome.beats) == 1
+    (kept,) = hall.rows(schema.equivocation)
+    assert (kept["seq"], kept["digest"]) == (1, bytes(16))
+
+
+FLAGGED = {
+    "window": lambda one: one.rating(5, claims={rating.WINDOW: "77"}),
+    "no_clock": lambda one: one.seal(*one.make(record.EVENT, {event.CODE: 2}, source=0)),
+    "clock_ahead": lambda one: one.event(at_s=MORNING_S + 3600),
+    "late": lambda one: one.event(at_s=MORNING_S - 2 * 24 * 3600),
+    "time_differs": lambda one: one.seal(
+        *one.make(record.RATING, one.rating_claims(5), redactable={rating.EXACT_TIME: MORNING_S - 3600})
+    ),
+    "reason_missing": lambda one: one.rating(1),
+    "tag_level": lambda one: one.rating(5, claims={rating.TAGS: [211]}),
+    "quick": lambda one: one.rating(5, claims={rating.DELAY_MS: 20}),
+    "visit_missing": lambda one: one.rating(5, claims={rating.MODE: rating.VISIT_MODE}),
+    "visit_unknown": lambda one: one.rating(5, visit="never-opened"),
+}
+
+
+@pytest.mark.parametrize("code", FLAGGED)
+def test_a_rule_flags_and_the_record_is_stored_all_the_same(hall, evaluator, code):
+    hall.take(evaluator.opened())
+    assert hall.take(FLAGGED[code](evaluator)).records == [STORED]
+    assert list(hall.records()[-1].flags) == [code]
+
+
+def test_every_flag_has_a_test():
+    # Those of streams and visits are in test_gateway_ledger and test_gateway_visits.
+    elsewhere = {"reopened", "unopened", "previous_differs", "chain", "visit_again"}
+    assert {rule.code for rule in rules.RULES.values() if rule.effect == rules.FLAG} == set(FLAGGED) | elsewhere
+
+
+def test_a_rating_at_the_lowest_level_with_every_flag_is_still_stored(hall, evaluator):
+    claims = {rating.WINDOW: "77", rating.TAGS: [511], rating.DELAY_MS: 1}
+    hall.take(evaluator.opened(), evaluator.rating(1, at_s=MORNING_S + 7200, visit="x", claims=claims))
+    assert set(hall.records()[-1].flags) == {"window", "clock_ahead", "tag_level", "quick", "visit_unknown"}
+
+
+def test_a_fault_of_ours_ends_in_quarantine_and_not_in_the_thread(hall, evaluator, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("secret words")
+
+    monkeypatch.setattr(rules, "flags", fail)
+    assert hall.take(evaluator.opened()).refused == ["internal"]
+    assert hall.reasons() == ["internal"]
+
+
+def started(tmp_path, **more):
+    return GatewayHall(tmp_path, [("e-001", "evaluator")], started=True, **more)
+
+
+def wait_until(condition, timeout_s=10):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)
+
+
+def test_what_arrives_before_the_stop_is_committed_by_it(tmp_path):
+    hall = started(tmp_path)
+    evaluator = hall.devices["e-001"]
+    for message in [evaluator.opened(), *(evaluator.rating(5) for _ in range(150))]:
+        assert hall.intake.arrive(evaluator.topic, message, False)
+    assert hall.intake.stop(5)
+    assert hall.ledger.last_position() == 151
+    assert hall.intake.pending() == 0
+    assert hall.intake.arrive(evaluator.topic, evaluator.rating(5), False) is False
+    hall.stop()
+
+
+def test_a_record_that_the_ledger_cannot_take_ends_in_quarantine_and_holds_up_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(intake_module, "RETRY_S", 0.01)
+    hall = started(tmp_path)
+    evaluator = hall.devices["e-001"]
+    admit = hall.admission.admit
+
+    def choke(connection, batch):
+        if any(one.seq == 3 for one in batch.records):
+            raise IntegrityError("insert", {}, ValueError("of one record"))
+        return admit(connection, batch)
+
+    monkeypatch.setattr(hall.admission, "admit", choke)
+    for message in [evaluator.opened(), *(evaluator.event() for _ in range(5))]:
+        hall.intake.arrive(evaluator.topic, message, False)
+    wait_until(lambda: hall.intake.pending() == 0)
+    assert [one.seq for one in hall.records()] == [1, 2, 4, 5, 6]
+    assert hall.reasons() == ["internal"]
+    hall.stop()
+
+
+def test_a_full_disk_loses_nothing_and_the_intake_goes_on_when_it_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(intake_module, "RETRY_S", 0.02)
+    hall = started(tmp_path, batch=4, inbox=4)
+    evaluator = hall.devices["e-001"]
+    admit, full = hall.admission.admit, [True]
+
+    def write(connection, batch):
+        outcome = admit(connection, batch)
+        if full[0]:
+            raise OperationalError("commit", {}, OSError("disk I/O error"))
+        return outcome
+
+    monkeypatch.setattr(hall.admission, "admit", write)
+    messages = [evaluator.opened(), *(evaluator.event() for _ in range(11))]
+    for message in messages:
+        hall.intake.arrive(evaluator.topic, message, False)
+    wait_until(lambda: hall.metrics.value("commit_failed") > 3)
+    assert hall.ledger.last_position() == 0
+    assert hall.published == []
+    full[0] = False
+    wait_until(lambda: hall.intake.pending() == 0)
+    assert sorted(one.seq for one in hall.records()) == list(range(1, 13))
+    assert hall.ledger.streams()[0].through == 12
+    hall.stop()
+
+
+def test_a_full_inbox_pushes_back(tmp_path):
+    hall = GatewayHall(tmp_path, [("e-001", "evaluator")], inbox=2)
+    evaluator = hall.devices["e-001"]
+    assert hall.intake.arrive(evaluator.topic, evaluator.opened(), False)
+    assert hall.intake.arrive(evaluator.topic, evaluator.event(), False)
+    hall.intake._draining.set()
+    assert hall.intake.arrive(evaluator.topic, evaluator.event(), False) is False
+    assert hall.intake.pending() == 2
+    hall.stop()
+
+
+def test_a_malformed_message_of_full_size_costs_little(hall):
+    # Checklist 22 asks for 5 ms; four times that lets a loaded machine pass.
+    noise = [SUITE.random_bytes(4096) for _ in range(20)] + [b"\xd0\x83" + b"\x98\xff" * 2040, b"\xd0" + b"\x81" * 4000]
+    batch = [intake_module.Arrival(hall.devices["e-001"].topic, one, False, 0) for one in noise]
+    began = time.process_time()
+    assert len(hall.intake.prepare(batch).strays) == len(noise)
+    assert (time.process_time() - began) / len(noise) < 0.02
+
+
+def test_a_revocation_works_while_the_gateway_runs(hall, evaluator):
+    hall.take(evaluator.opened())
+    hall.write_registry(e_001="revoked")
+    hall.registry._file._checked_s = None
+    hall.registry.refresh(0)
+    assert hall.take(evaluator.rating(5)).refused == ["revoked"]
+
+
+def test_the_ledger_files_hold_no_identity(tmp_path):
+    hall = GatewayHall(tmp_path, [("e-001", "evaluator")])
+    evaluator = hall.devices["e-001"]
+    words = ["欧阳娜娜", "13987654321", "110101199003078515", "VISIT-4711", "窗口的人态度很差"]
+    hall.visits.open("01", words[3], applicant={"name": words[0], "phone": words[1], "id_number": words[2]})
+    rated = evaluator.rating(1, visit=words[3], identity=IDENTITY, comment=words[4])
+    hall.take(evaluator.opened(), rated, flip(rated))
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("ledger")}
+    assert len(found) >= 2, "ledger and its write-ahead log"
+    hall.stop()
+    found["closed"] = (tmp_path / "ledger.db").read_bytes()
+    for name, content in found.items():
+        for word in words:
+            for form in (word.encode(), word.encode("utf-16-le"), json.dumps(word).strip('"').encode()):
+                assert form not in content, (name, "holds an identity")
+    assert b"139****4321" in b"".join(found.values()), "the search can find something"
