@@ -39,19 +39,15 @@ except (OSError, ValueError) as error:
 """
 
 IDENTITY = """
-from protocol import cbor
+from firmware.identity import Identity
 from protocol.suite_device import DeviceSuite
-flash = sys.argv[1]
-def read(name):
-    with open(flash + "/" + name, "rb") as file:
-        return file.read()
-facts = cbor.decode(read("device.cbor"))
+me = Identity(sys.argv[1])
 suite = DeviceSuite()
-print(facts[1], facts[2], facts[3], facts[7])
-for name in ("signing.key", "agreement.key"):
-    print(suite.public_bytes(suite.load_private(read(name))).hex())
-for number in (8, 9):
-    suite.load_public(facts[number])
+print(me.device, me.hall, me.kind, me.place, me.broker_host, me.broker_port, me.server_name)
+for key in (me.signing_key, me.agreement_key):
+    print(suite.public_bytes(suite.load_private(key)).hex())
+for key in (me.gateway_key, me.command_key):
+    suite.load_public(key)
 """
 
 
@@ -102,7 +98,7 @@ def test_a_device_reads_its_identity_and_keys(hall_dir: Path, run_micropython: R
     ]
     done = run_micropython(IDENTITY, str(flash))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["e-001 yongxing evaluator 01", *public]
+    assert done.stdout.splitlines() == ["e-001 yongxing evaluator 01 127.0.0.1 8883 127.0.0.1", *public]
 
 
 def test_a_device_connects_to_the_broker_with_the_files_of_its_flash(hall_dir: Path, run_micropython: RunVm) -> None:
