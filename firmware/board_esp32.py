@@ -1,0 +1,108 @@
+"""What both boards share:
+
+an ESP32 or ESP32-S3 with Wi-Fi. With board_evaluator and board_clock the only hardware imports.
+"""
+
+import asyncio
+import gc
+import os
+import ssl
+import time
+
+import machine
+import network
+
+from protocol import cbor
+
+# The watchdog resets a board whose loop stood still this long; a signature on an ESP32 takes below a second.
+WATCHDOG_MS = 20000
+CONNECT_TIMEOUT_MS = 15000
+# time.time() counts from 2000 on an ESP32, from 1970 on other ports.
+_EPOCH_OFFSET_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
+WIFI_NAME, WIFI_KEY = 1, 2
+
+
+class Clock:
+    """Ticks and sleep. speed: how much faster a person's time runs; 1 on a board, more in a simulation."""
+
+    def __init__(self, speed=1):
+        self._speed = speed
+
+    def ticks_ms(self):
+        return time.ticks_ms() * self._speed
+
+    def ticks_diff(self, later, earlier):
+        return time.ticks_diff(later, earlier) if self._speed == 1 else later - earlier
+
+    async def sleep_ms(self, duration_ms):
+        await asyncio.sleep_ms(duration_ms // self._speed)
+
+
+def tls_context(files):
+    """A context that checks the server's name and certificate. files: certificate, key, authority (DER)."""
+    certificate, key, authority = files
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(cadata=authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    if context.verify_mode != ssl.CERT_REQUIRED:  # starts as "none" on MicroPython: never trust the setter alone
+        raise ValueError("tls")
+    return context
+
+
+class Esp32Board:
+    """root: folder of the flash. speed: see Clock."""
+
+    def __init__(self, root, speed=1):
+        self._root = root
+        self.clock = Clock(speed)
+        self.network_clock = Clock()
+        self.edge = asyncio.ThreadSafeFlag()
+        self.watchdog = machine.WDT(timeout=WATCHDOG_MS)
+        self._station = network.WLAN(network.STA_IF)
+
+    def input_pin(self, number):
+        """A pin with pull-up that wakes `edge` on both edges."""
+        pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
+        pin.irq(lambda _: self.edge.set(), machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
+        return pin
+
+    def boot_reason(self):
+        return "reset cause %d" % machine.reset_cause()
+
+    def reset(self):
+        machine.reset()
+
+    def set_time(self, utc_s):
+        """Set the system clock: TLS checks certificate dates against it."""
+        moment = time.gmtime(utc_s - _EPOCH_OFFSET_S)
+        machine.RTC().datetime(moment[:3] + (0,) + moment[3:6] + (0,))
+
+    def free_flash_bytes(self):
+        stat = os.statvfs(self._root or "/")
+        return min(stat[0] * stat[3], 0xFFFFFFFF)
+
+    def free_heap_bytes(self):
+        return gc.mem_free()
+
+    async def connect(self):
+        """Bring Wi-Fi up; OSError when it does not come within CONNECT_TIMEOUT_MS."""
+        if self._station.isconnected():
+            return
+        with open(self._root + "/wifi.cbor", "rb") as file:
+            settings = cbor.decode_map(file.read())
+        self._station.active(True)
+        self._station.connect(settings[WIFI_NAME], settings[WIFI_KEY])
+        for _ in range(CONNECT_TIMEOUT_MS // 100):
+            if self._station.isconnected():
+                return
+            await asyncio.sleep_ms(100)
+        raise OSError("no wifi")
+
+    async def open_stream(self, host, port, tls_files, server_name):
+        """(reader, writer) over TLS. An empty server name would be accepted and check nothing, so it is refused."""
+        if not server_name:
+            raise ValueError("server name")
+        gc.collect()  # the handshake wants room
+        context = tls_context(tls_files)
+        return await asyncio.open_connection(host, port, ssl=context, server_hostname=server_name)

@@ -1,0 +1,24 @@
+"""Pins of the evaluator: five lit buttons, display, buzzer, tamper switch."""
+
+import machine
+
+from firmware.board_esp32 import Esp32Board
+
+# Index 0 is level 1 (非常不满意), index 4 is level 5 (非常满意).
+BUTTON_PINS = (4, 5, 6, 7, 15)
+LED_PINS = (16, 17, 18, 8, 3)
+BUZZER_PIN, TAMPER_PIN = 46, 9
+SDA_PIN, SCL_PIN = 10, 11
+I2C_HZ = 400000
+
+
+class Board(Esp32Board):
+    """See board_esp32.py."""
+
+    def __init__(self, root="", speed=1):
+        super().__init__(root, speed)
+        self.buttons = [self.input_pin(number) for number in BUTTON_PINS]
+        self.leds = [machine.Pin(number, machine.Pin.OUT) for number in LED_PINS]
+        self.buzzer = machine.Pin(BUZZER_PIN, machine.Pin.OUT)
+        self.tamper = machine.Pin(TAMPER_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+        self.display = machine.I2C(0, sda=machine.Pin(SDA_PIN), scl=machine.Pin(SCL_PIN), freq=I2C_HZ)

@@ -1,0 +1,40 @@
+"""The screen shows one named text at a time, with the mark of a lost link in the corner."""
+
+from firmware import glyphs
+from firmware.ssd1306 import LINES, WIDTH
+from firmware.texts import OFFLINE, TEXTS
+
+
+def _width(text):
+    return sum([len(glyphs.columns(char)[0]) for char in text])
+
+
+class Screen:
+    """display:
+
+    Ssd1306. A display that fails is noted in `broken` and asked again next time; ratings go on without it.
+    """
+
+    def __init__(self, display):
+        self._display = display
+        self.word = ""
+        self.broken = False
+
+    def show(self, word, language, value="", online=True):
+        """Show TEXTS[word] in `language` ("zh" or "en"), centred; `value` fills its gap."""
+        self.word = word
+        display = self._display
+        display.clear()
+        lines = TEXTS[word][language]
+        first = (LINES - len(lines)) // 2
+        for number, line in enumerate(lines):
+            text = line % value if "%s" in line else line
+            display.text(first + number, max(0, (WIDTH - _width(text)) // 2), text)
+        if not online:
+            mark = OFFLINE[language]
+            display.text(LINES - 1, WIDTH - _width(mark), mark)
+        try:
+            display.show()
+            self.broken = False
+        except OSError:
+            self.broken = True

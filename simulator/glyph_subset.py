@@ -1,0 +1,98 @@
+"""Makes firmware/glyphs.py: the glyphs of the displays' texts and no others, from GNU Unifont (SIL Open Font License
+1.1).
+
+python -m simulator.glyph_subset /usr/share/unifont/unifont.hex
+"""
+
+import sys
+from pathlib import Path
+
+from firmware.texts import OFFLINE, TEXTS
+
+TARGET = Path(__file__).parent.parent / "firmware" / "glyphs.py"
+_NARROW = [chr(code) for code in range(32, 127)]
+# Staff names stand on displays too: the most frequent characters of family and given names.
+_NAMES = (
+    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎"
+    "余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文"
+    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰红梅建国小大春生志海永新宇浩博雅婷雪莹晨阳子轩欣"
+    "怡梓涵佳俊思慧琳瑶鹏飞斌辉波宁亮峰成松柏"
+)
+
+_MODULE = '''"""Glyphs of the displays, 16 pixels high. Made by simulator/glyph_subset.py from GNU Unifont (SIL OFL
+1.1)."""
+
+# One bytes object per width: it stays in flash where modules run from there.
+_WIDE_CHARS = (
+{index}
+)
+_WIDE = (
+{wide}
+)
+_NARROW = (
+{narrow}
+)
+
+
+def columns(char):
+    """(upper, lower) bytes of a character, eight pixels a byte; a box for one that is not in the subset."""
+    code = ord(char)
+    if 32 <= code < 127:
+        at = 16 * (code - 32)
+        return _NARROW[at : at + 8], _NARROW[at + 8 : at + 16]
+    found = _WIDE_CHARS.find(char)
+    if found < 0:
+        return b"\\xff" + b"\\x01" * 14 + b"\\xff", b"\\xff" + b"\\x80" * 14 + b"\\xff"
+    return _WIDE[32 * found : 32 * found + 16], _WIDE[32 * found + 16 : 32 * found + 32]
+'''
+
+
+def characters() -> str:
+    """Every wide character that a display may show, sorted."""
+    texts = [line for languages in TEXTS.values() for lines in languages.values() for line in lines]
+    return "".join(sorted({char for text in [*texts, *OFFLINE.values(), _NAMES] for char in text if ord(char) > 126}))
+
+
+def columns(rows: list[int], width: int) -> bytes:
+    """Two display pages of a glyph of 16 rows:
+
+    `width` bytes for the upper half, `width` for the lower, top bit lowest.
+    """
+    result = bytearray()
+    for half in (rows[:8], rows[8:]):
+        for x in range(width):
+            result.append(sum((row >> (width - 1 - x) & 1) << y for y, row in enumerate(half)))
+    return bytes(result)
+
+
+def read_font(path: Path) -> dict[str, tuple[list[int], int]]:
+    """{character: (16 rows, width 8 or 16)} of a Unifont .hex file."""
+    font = {}
+    for line in path.read_text("ascii").splitlines():
+        code, digits = line.split(":")
+        step = len(digits) // 16
+        font[chr(int(code, 16))] = [int(digits[i : i + step], 16) for i in range(0, len(digits), step)], 4 * step
+    return font
+
+
+def _literal(data: bytes) -> str:
+    lines = [data[at : at + 24] for at in range(0, len(data), 24)]
+    return "\n".join('    b"' + "".join(f"\\x{byte:02x}" for byte in line) + '"' for line in lines)
+
+
+def module(font: dict[str, tuple[list[int], int]]) -> str:
+    """The text of firmware/glyphs.py."""
+    wide = characters()
+    return _MODULE.format(
+        index="\n".join(f'    "{wide[at : at + 40]}"' for at in range(0, len(wide), 40)),
+        wide=_literal(b"".join(columns(*font[char]) for char in wide)),
+        narrow=_literal(b"".join(columns(*font[char]) for char in _NARROW)),
+    )
+
+
+def main() -> None:
+    TARGET.write_text(module(read_font(Path(sys.argv[1]))), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
