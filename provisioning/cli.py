@@ -25,7 +25,7 @@ Makes and keeps a hall: its keys, certificates and list of devices.
 
   hallseal-provision hall init HALL --hall yongxing      a new hall in the new folder HALL
   hallseal-provision device list HALL                    its devices
-  hallseal-provision device add HALL --kind evaluator --window 07
+  hallseal-provision device add HALL --window 07                  one more evaluator; --door D3: a clock
   hallseal-provision device revoke HALL e-003            what it sends from now on is refused
 
 The folder holds every secret of the hall: keep it on the technician's machine, closed to others, and copy each part
@@ -71,35 +71,38 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def _init_options(parser: argparse.ArgumentParser) -> None:
     plan, addresses = HallPlan, Addresses()
-    parser.add_argument("folder", type=Path, help="new folder for the hall; one that is there is never overwritten")
-    parser.add_argument("--hall", required=True, help="short name of the hall: 1 to 32 of a-z, 0-9 and -")
-    counts = parser.add_argument_group("how many")
-    counts.add_argument("--evaluators", type=int, default=plan.evaluators, help="rating devices, one at each window")
-    counts.add_argument("--clocks", type=int, default=plan.clocks, help="attendance clocks, one at each staff door")
-    counts.add_argument("--virtual-evaluators", type=int, default=plan.virtual_evaluators, help="more, for a simulator")
-    counts.add_argument("--virtual-clocks", type=int, default=plan.virtual_clocks, help="more, for a simulator")
-    counts.add_argument("--staff", type=int, default=plan.staff, help="staff with made-up names in the roster")
-    where = parser.add_argument_group("where")
-    where.add_argument(
-        "--broker-host", default=addresses.broker_host, help="MQTT broker, as devices and gateway reach it"
+    parser.add_argument("folder", metavar="HALL", type=Path, help="new folder for the hall; never overwrites one")
+    parser.add_argument(
+        "--hall", metavar="NAME", required=True, help="short name of the hall: 1 to 32 of a-z, 0-9 and -"
     )
-    where.add_argument("--broker-port", type=int, default=addresses.broker_port, help="its TLS port")
-    where.add_argument("--server-name", help="name in the broker's certificate, if not the broker host")
-    where.add_argument("--central-url", default=addresses.central_url, help="HTTPS address of the central system")
-    where.add_argument("--page-host", default=addresses.page_host, help="address on which the gateway's page listens")
-    where.add_argument("--page-port", type=int, default=addresses.page_port, help="its port")
+    how_many = parser.add_argument_group("how many")
+    for option, default, meaning in (
+        ("--evaluators", plan.evaluators, "rating devices, one at each window"),
+        ("--clocks", plan.clocks, "attendance clocks, one at each staff door"),
+        ("--virtual-evaluators", plan.virtual_evaluators, "more of them, for a simulator"),
+        ("--virtual-clocks", plan.virtual_clocks, "more of them, for a simulator"),
+        ("--staff", plan.staff, "staff with made-up names in the roster"),
+    ):
+        how_many.add_argument(option, metavar="N", type=int, default=default, help=meaning)
+    where = parser.add_argument_group("where")
+    where.add_argument("--broker-host", metavar="HOST", default=addresses.broker_host, help="MQTT broker of the hall")
+    where.add_argument("--broker-port", metavar="PORT", type=int, default=addresses.broker_port, help="its TLS port")
+    where.add_argument("--server-name", metavar="HOST", help="name in the broker's certificate, if not its host")
+    where.add_argument("--central-url", metavar="URL", default=addresses.central_url, help="the central system")
+    where.add_argument("--page-host", metavar="HOST", default=addresses.page_host, help="where the page listens")
+    where.add_argument("--page-port", metavar="PORT", type=int, default=addresses.page_port, help="its port")
     where.add_argument(
         "--server-host",
         action="append",
         default=[],
-        metavar="NAME",
+        metavar="HOST",
         help="one more name or address in the certificates of broker and page; may be repeated",
     )
     parser.set_defaults(run=_init)
 
 
 def _folder_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="the hall's folder, as `hall init` made it")
+    parser.add_argument("folder", metavar="HALL", type=Path, help="the hall's folder, as `hall init` made it")
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
@@ -109,17 +112,16 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     _folder_option(parser)
-    parser.add_argument("--kind", required=True, choices=registry.KINDS, help="evaluator (rates) or clock (punches)")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--window", dest="place", help="number of the window where the evaluator stands, like 07")
-    place.add_argument("--door", dest="place", help="name of the staff door where the clock hangs, like D2")
+    place.add_argument("--window", metavar="07", help="an evaluator, for the window of this number")
+    place.add_argument("--door", metavar="D3", help="an attendance clock, for the staff door of this name")
     parser.add_argument("--name", help="name of the device; without it the next free one, like e-007")
     parser.set_defaults(run=_add)
 
 
 def _revoke_options(parser: argparse.ArgumentParser) -> None:
     _folder_option(parser)
-    parser.add_argument("name", help="the device, as `device list` names it")
+    parser.add_argument("name", metavar="NAME", help="the device, as `device list` names it")
     parser.set_defaults(run=_revoke)
 
 
@@ -165,8 +167,9 @@ def _moment(utc_s: int) -> str:
 
 def _add(options: argparse.Namespace, now: datetime.datetime) -> int:
     folder = HallFolder(options.folder)
-    name = options.name or registry.next_name(folder.registry(), options.kind)
-    enrolled = folder.add_device(Request(name, options.kind, options.place), HostSuite(), now)
+    kind, place = (registry.CLOCK, options.door) if options.window is None else (registry.EVALUATOR, options.window)
+    name = options.name or registry.next_name(folder.registry(), kind)
+    enrolled = folder.add_device(Request(name, kind, place), HostSuite(), now)
     print(f"{enrolled.device.name} is enrolled for {enrolled.device.place}.")
     print(f"Write {folder.flash(name)} onto its flash, and remove that folder when the device has started.")
     print("Copy gateway/registry.json to the gateway, which takes it within seconds, and central/devices.json upwards.")

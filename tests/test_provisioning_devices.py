@@ -41,7 +41,7 @@ def test_list_shows_every_device_with_its_place_and_status(hall_dir: Path, capsy
 
 
 def test_an_added_device_gets_the_next_name_and_everything_it_needs(hall_dir: Path) -> None:
-    assert main(["device", "add", str(hall_dir), "--kind", "evaluator", "--window", "07"]) == 0
+    assert main(["device", "add", str(hall_dir), "--window", "07"]) == 0
     entry = _entries(hall_dir)["e-003"]
     assert (entry["kind"], entry["window"], entry["status"]) == ("evaluator", "07", "active")
     flash, other = (hall_dir / "devices" / device / "flash" for device in ("e-003", "e-001"))
@@ -61,7 +61,7 @@ def test_an_added_device_gets_the_next_name_and_everything_it_needs(hall_dir: Pa
 
 
 def test_a_name_may_be_chosen(hall_dir: Path) -> None:
-    assert main(["device", "add", str(hall_dir), "--kind", "clock", "--door", "North", "--name", "c-north"]) == 0
+    assert main(["device", "add", str(hall_dir), "--door", "North", "--name", "c-north"]) == 0
     assert _entries(hall_dir)["c-north"]["window"] == "North"
 
 
@@ -82,11 +82,11 @@ def test_a_revoked_device_stays_listed_with_the_moment(hall_dir: Path, capsys: p
     [
         (["revoke", "e-099"], "no device e-099"),
         (["revoke", "e-001"], "revoked already"),
-        (["add", "--kind", "evaluator", "--window", "09", "--name", "e-001"], "never given again"),
-        (["add", "--kind", "evaluator", "--window", "09", "--name", "gateway"], "reserved"),
-        (["add", "--kind", "evaluator", "--window", "09", "--name", "../../ca"], "1 to 32"),
-        (["add", "--kind", "evaluator", "--window", "x" * 17], "1 to 16"),
-        (["add", "--kind", "evaluator", "--window", ""], "1 to 16"),
+        (["add", "--window", "09", "--name", "e-001"], "never given again"),
+        (["add", "--window", "09", "--name", "gateway"], "reserved"),
+        (["add", "--window", "09", "--name", "../../ca"], "1 to 32"),
+        (["add", "--window", "x" * 17], "1 to 16"),
+        (["add", "--window", ""], "1 to 16"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line_and_changes_nothing(
@@ -103,7 +103,7 @@ def test_what_cannot_be_is_refused_in_one_line_and_changes_nothing(
 
 
 def test_a_folder_without_a_hall_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["list"], ["add", "--kind", "clock", "--door", "D1"], ["revoke", "e-001"]):
+    for arguments in (["list"], ["add", "--door", "D1"], ["revoke", "e-001"]):
         command, *rest = arguments
         assert main(["device", command, str(tmp_path), *rest]) == 1
         assert "is " + str(tmp_path) + " the folder of a hall?" in capsys.readouterr().err
@@ -114,7 +114,7 @@ def test_a_damaged_registry_is_refused_and_left_as_it_is(
     hall_dir: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
     (hall_dir / "gateway/registry.json").write_text(damage)
-    assert main(["device", "add", str(hall_dir), "--kind", "clock", "--door", "D9", "--name", "c-009"]) == 1
+    assert main(["device", "add", str(hall_dir), "--door", "D9", "--name", "c-009"]) == 1
     assert "registry.json is damaged" in capsys.readouterr().err
     assert (hall_dir / "gateway/registry.json").read_text() == damage
     assert not (hall_dir / "devices/c-009").exists()
@@ -123,9 +123,7 @@ def test_a_damaged_registry_is_refused_and_left_as_it_is(
 def test_two_technicians_at_once_lose_no_device(hall_dir: Path) -> None:
     names = [f"x-{number}" for number in range(8)]
     threads = [
-        threading.Thread(
-            target=main, args=(["device", "add", str(hall_dir), "--kind", "clock", "--door", "D9", "--name", name],)
-        )
+        threading.Thread(target=main, args=(["device", "add", str(hall_dir), "--door", "D9", "--name", name],))
         for name in names
     ]
     for thread in threads:
@@ -162,8 +160,8 @@ def test_the_next_name_follows_the_highest_one_ever_given() -> None:
 def test_help_of_every_command_says_what_it_is_for() -> None:
     for words, expected in [
         ([], "copy each part"),
-        (["hall", "init"], "never overwritten"),
-        (["device", "add"], "window where the evaluator stands"),
+        (["hall", "init"], "never overwrites"),
+        (["device", "add"], "for the window of this number"),
         (["device", "revoke"], "device list"),
     ]:
         done = subprocess.run(
