@@ -1,0 +1,66 @@
+"""mosquitto for one provisioned hall: TLS with client certificates, ACL by certificate name, nothing kept on disk."""
+
+import os
+import socket
+import subprocess
+import time
+
+_CONF = """\
+listener {port} 127.0.0.1
+cafile {hall}/broker/clients.pem
+certfile {hall}/broker/server.pem
+keyfile {hall}/broker/server.key
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+allow_anonymous false
+persistence false
+max_queued_messages 10000
+acl_file {folder}/acl
+"""
+_ACL = """\
+user gateway
+topic read hallseal/1/{name}/+/up
+topic write hallseal/1/{name}/+/down
+
+pattern write hallseal/1/{name}/%u/up
+pattern read hallseal/1/{name}/%u/down
+"""
+
+
+def free_port():
+    """A port that was free a moment ago."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Broker:
+    """command: path of mosquitto. hall: folder of a provisioned hall. folder: where its own files go."""
+
+    def __init__(self, command, hall, folder, name="yongxing"):
+        self.port = free_port()
+        folder.mkdir()
+        # mosquitto started by root drops to its own user, who may not read a hall's folder.
+        user = "user root\n" if os.geteuid() == 0 else ""
+        (folder / "acl").write_text(_ACL.format(name=name))
+        (folder / "mosquitto.conf").write_text(user + _CONF.format(port=self.port, hall=hall, folder=folder))
+        self._command = [command, "-c", str(folder / "mosquitto.conf")]
+        self._log = folder / "log"
+        self.start()
+
+    def start(self):
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("mosquitto does not start: " + self._log.read_text()[-500:])
+
+    def kill(self):
+        """SIGKILL: it forgets everything."""
+        self.process.kill()
+        self.process.wait()

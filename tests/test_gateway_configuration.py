@@ -1,0 +1,121 @@
+"""gateway.toml and the gateway's keys: what is wrong is named, with what to do about it."""
+
+import re
+
+import pytest
+
+from gateway import configuration, keys
+from gateway.configuration import ConfigurationError
+from gateway.hall_clock import HallClock
+from protocol.suite_host import HostSuite
+
+
+@pytest.fixture
+def toml(hall_dir):
+    return hall_dir / "gateway" / "gateway.toml"
+
+
+def test_the_file_that_provisioning_writes_is_accepted(toml):
+    loaded = configuration.load(toml)
+    assert loaded.hall == "yongxing"
+    assert loaded.store.ledger == toml.parent / "ledger.db"
+    assert loaded.central.url.startswith("https://")
+    assert (loaded.devices.rating_timeout_s, loaded.masking.id_number_last) == (60, 4)
+    assert loaded.clock.speed == 1.0
+
+
+def test_paths_are_meant_from_the_folder_of_the_file(toml, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert configuration.load(toml).mqtt.ca == toml.parent / "root.pem"
+
+
+# (what is replaced, by what, what the message must say)
+MISTAKES = [
+    (r'name = "yongxing"', 'name = "Yong Xing"', r"\[hall\] name: .*a-z"),
+    (r'name = "yongxing"', "name = 5", r"\[hall\] name: must be text"),
+    (r"port = 8883", 'port = "8883"', r"\[mqtt\] port: must be a whole number from 1 to 65535"),
+    (r"port = 8883", "port = 88830", r"\[mqtt\] port"),
+    (r"port = 8883", "port = true", r"\[mqtt\] port"),
+    (r'ca = "root.pem"\ncert', 'ca = "rot.pem"\ncert', r"\[mqtt\] ca: there is no file .*rot.pem; check the path"),
+    (r'host = "127.0.0.1"\nport = 8883', "port = 8883", r"\[mqtt\] host: is missing; add it"),
+    (r"\[keys\]", "[keyz]", r"\[keyz\]: there is no such section; known are .*keys"),
+    (r"client_id", "clientid", r"\[mqtt\] clientid: there is no such key; known are .*client_id"),
+    (r"\[registry\]\n[^\[]*", "", r"\[registry\]: the section is missing"),
+    (r'url = "https://', 'url = "http://', r"\[central\] url: must begin with https://"),
+    (r'cert = "https.pem"\n', "", r"\[page\] cert and key: give both, or neither"),
+    (r'host = "127.0.0.1"\nport = 8443\ncert.*\nkey.*\n', 'host = "0.0.0.0"\n', r"\[page\] host: .*only 127.0.0.1"),
+    (r"\Z", "\n[clock]\nspeed = 60\n", r"\[clock\] origin_s: is missing; a simulated clock needs"),
+    (r"\Z", "\n[clock]\nspeed = -1\n", r"\[clock\] speed: must be a number from"),
+    (r"\Z", '\n[devices]\nlanguage = "fr"\n', r"\[devices\] language: must be one of zh, en"),
+    (r"\Z", "\n[masking]\nid_number_first = 18\n", r"\[masking\] id_number_first: .*from 0 to 6"),
+    (r"\Z", "\n[masking]\nname_last = 1\n", r"\[masking\] name_last: must be true or false"),
+    (r"\Z", "\nhall = [\n", r"is not valid TOML: .*correct that line"),
+    (r"\A", "speed = 1\n", r"\[speed\]: there is no such section"),
+    (r"\A", "page = 1\n", r"is not valid TOML|must be a section"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES)
+def test_a_mistake_is_named_with_its_key_and_what_to_do(toml, old, new, message):
+    changed, count = re.subn(old, new, toml.read_text(), count=1)
+    assert count == 1, "the mistake must be made"
+    toml.write_text(changed)
+    with pytest.raises(ConfigurationError, match=message):
+        configuration.load(toml)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"nothing\.toml: cannot be read"):
+        configuration.load(tmp_path / "nothing.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="save it as UTF-8"):
+        configuration.load(tmp_path / "bytes.toml")
+
+
+def test_plain_http_is_allowed_on_loopback_only(toml):
+    text = re.sub(r'cert = "https.pem"\nkey = "https.key"\n', "", toml.read_text())
+    toml.write_text(text)
+    assert configuration.load(toml).page.certificate is None
+
+
+def test_a_hall_without_central_system_forwards_nothing(toml):
+    toml.write_text(re.sub(r"\[central\]\n[^\[]*", "", toml.read_text()))
+    assert configuration.load(toml).central is None
+
+
+def test_a_simulated_clock_goes_on_after_a_restart():
+    real = [1000.0]
+    first = HallClock(60, 1_790_000_000, 1000.0, lambda: real[0])
+    real[0] += 2
+    assert first.now_s() == 1_790_000_120
+    assert HallClock(60, 1_790_000_000, 1000.0, lambda: real[0]).now_ms() == 1_790_000_120_000
+
+
+def test_the_clock_section_makes_that_clock(toml):
+    toml.write_text(toml.read_text() + "\n[clock]\nspeed = 60\norigin_s = 1790000000\nreal0_s = 1000.5\n")
+    clock = configuration.load(toml).clock
+    assert (clock.speed, clock.origin_s, clock.real0_s) == (60, 1_790_000_000, 1000.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("agreement.key", lambda path: path.write_bytes(bytes(31)), r"\[keys\] agreement: .* must hold 32 raw bytes"),
+        ("agreement.key", lambda path: path.write_bytes(bytes(32)), "not of the curve P-256"),
+        ("command.key", lambda path: path.chmod(0o640), r"\[keys\] command: .*chmod 600"),
+        ("central.pub", lambda path: path.write_bytes(b"\x04" + bytes(64)), "not of the curve P-256"),
+        ("central.pub", lambda path: path.unlink(), r"\[keys\] central_public: .*cannot be read"),
+    ],
+)
+def test_a_bad_key_is_named_and_never_shown(toml, name, spoil, message):
+    settings = configuration.load(toml).keys
+    secret = (toml.parent / "agreement.key").read_bytes().hex()
+    spoil(toml.parent / name)
+    with pytest.raises(ConfigurationError, match=message) as refused:
+        keys.load(settings, HostSuite())
+    assert secret[:8] not in str(refused.value)
+
+
+def test_keys_are_not_shown_when_they_are_printed(toml):
+    loaded = keys.load(configuration.load(toml).keys, HostSuite())
+    assert repr(loaded) == "GatewayKeys()"

@@ -1,0 +1,334 @@
+"""The running gateway, as the hall runs it: a process, a broker, TLS, signals."""
+
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import paho.mqtt.client as mqtt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+from hall_broker import Broker, free_port
+from paho.mqtt.enums import CallbackAPIVersion
+from sealing_device import SUITE, SealingDevice
+
+from gateway import cli, ledger, schema
+from protocol import rating, topic
+from protocol.refusal import Refused
+
+pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("broker")]
+
+WORDS = ["司马相如", "13700001111", "440301199912310022", "VISIT-4712", "没有一次性告知"]
+IDENTITY = {rating.NAME: WORDS[0], rating.PHONE: WORDS[1], rating.ID_NUMBER: WORDS[2]}
+
+
+class GatewayProcess:
+    """`hallseal-gateway run` in a hall's folder; its log goes to a file."""
+
+    def __init__(self, hall, broker):
+        self.folder = hall / "gateway"
+        self.toml = self.folder / "gateway.toml"
+        self.page_port = free_port()
+        text = re.sub(r"port = 8883", f"port = {broker.port}", self.toml.read_text())
+        self.toml.write_text(re.sub(r"port = 8443", f"port = {self.page_port}", text))
+        self.log = self.folder / "log.jsonl"
+        self.process = None
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway.cli", "run", "--config", str(self.toml)],
+                stdout=log,
+                stderr=log,
+                cwd=os.path.dirname(os.path.dirname(__file__)),
+            )
+        self.wait(lambda: self.health()["outside"]["broker"], 30)
+        return self
+
+    def wait(self, condition, timeout_s):
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if condition():
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError("not in time; the log ends: " + self.log.read_text()[-1500:])
+
+    def get(self, path, **more):
+        return httpx.get(f"https://127.0.0.1:{self.page_port}{path}", verify=self.trust(), timeout=5, **more)
+
+    def post(self, path, content):
+        token = (self.folder / "business.token").read_text().strip()
+        url = f"https://127.0.0.1:{self.page_port}{path}"
+        headers = {"Authorization": "Bearer " + token}
+        return httpx.post(url, json=content, headers=headers, verify=self.trust(), timeout=5)
+
+    def trust(self):
+        return ssl.create_default_context(cafile=str(self.folder / "root.pem"))
+
+    def health(self):
+        return self.get("/healthz").json()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self):
+        """SIGTERM; (seconds it took, exit status)."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(15)
+        return time.monotonic() - began, status
+
+    def look(self, query):
+        return ledger.look(self.folder / "ledger.db", query)
+
+    def stored(self, device):
+        """{(stream, seq): digest} in the ledger file."""
+        table = schema.record
+        query = table.select().where(table.c.device == device)
+        return self.look(lambda c: {(row.stream, row.seq): row.digest for row in c.execute(query)})
+
+
+class WiredDevice(SealingDevice):
+    """A provisioned device with its own MQTT connection; keeps what comes down."""
+
+    def __init__(self, hall, name, broker, gateway_public, command_public, kind="evaluator", place="01"):
+        super().__init__(name, gateway_public, kind, place, command_public=command_public)
+        flash = hall / "devices" / name / "flash"
+        self.take_keys((flash / "signing.key").read_bytes(), (flash / "agreement.key").read_bytes(), gateway_public)
+        self.through, self.receipts, self.commands = 0, 0, []
+        self.changed = threading.Condition()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, name, clean_session=True)
+        self.client.tls_set_context(_context(hall, flash))
+        self.client.on_connect = lambda client, *_: client.subscribe(topic.down(self.hall, name), qos=1)
+        self.client.on_message = self._on_message
+        self.client.reconnect_delay_set(1, 1)
+        subscribed = threading.Event()
+        self.client.on_subscribe = lambda *_: subscribed.set()
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+        assert subscribed.wait(10)
+
+    def _on_message(self, _client, _user, message):
+        try:
+            what, content = self.read(message.payload)
+        except Refused:
+            return
+        with self.changed:
+            if what == "command":
+                self.commands.append(content)
+            elif content.stream == self.stream:
+                self.through = max(self.through, content.through)
+                self.receipts += 1
+            self.changed.notify_all()
+
+    def send(self, *messages):
+        for message in messages:
+            self.client.publish(self.topic, message, qos=1)
+
+    def wait(self, condition, timeout_s=20):
+        with self.changed:
+            assert self.changed.wait_for(condition, timeout_s), f"receipted through {self.through}"
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def _context(hall, flash):
+    """TLS of a device, from the DER files on its flash."""
+    folder = hall / "devices" / flash.parent.name
+    certificate = x509.load_der_x509_certificate((flash / "tls.crt").read_bytes())
+    key = load_der_private_key((flash / "tls.key").read_bytes(), None)
+    pair = folder / "pair.pem"
+    pair.write_bytes(
+        certificate.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    context = ssl.create_default_context(cafile=str(hall / "ca" / "root.pem"))
+    context.load_cert_chain(pair)
+    return context
+
+
+@pytest.fixture
+def wired(hall_dir, mosquitto, tmp_path):
+    """(gateway process, broker, function that makes a connected device); all end with the test."""
+    broker = Broker(mosquitto, hall_dir, tmp_path / "broker")
+    gateway = GatewayProcess(hall_dir, broker)
+    made = []
+
+    def connect(name="e-001", kind="evaluator"):
+        publics = [
+            SUITE.public_bytes(SUITE.load_private((gateway.folder / (key + ".key")).read_bytes()))
+            for key in ("agreement", "command")
+        ]
+        registry = json.loads((gateway.folder / "registry.json").read_text())
+        place = next(one["window"] for one in registry["devices"] if one["device"] == name)
+        made.append(WiredDevice(hall_dir, name, broker, *publics, kind, place))
+        return made[-1]
+
+    try:
+        yield gateway.start(), broker, connect
+    finally:
+        for device in made:
+            device.close()
+        if gateway.process and gateway.process.poll() is None:
+            gateway.kill()
+        broker.kill()
+
+
+def test_a_rating_travels_from_the_broker_to_the_ledger_and_its_receipt_back(wired):
+    gateway, _, connect = wired
+    device = connect()
+    device.send(device.opened(int(time.time())), device.rating(2, int(time.time()), comment="慢"))
+    device.wait(lambda: device.through == 2)
+    assert len(gateway.stored("e-001")) == 2
+    assert 'hallseal_records_total{kind="rating"} 1' in gateway.get("/metrics").text
+
+
+def test_a_heartbeat_is_answered_with_the_time_and_with_what_the_device_lacks(wired):
+    _, _, connect = wired
+    device = connect("c-001", "clock")
+    device.send(device.heartbeat(int(time.time()), TIME_NONCE=b"12345678"))
+    device.wait(lambda: len(device.commands) == 3)
+    answered, config, roster = device.commands
+    assert answered.claims[1] == b"12345678"
+    assert abs(answered.claims[2] / 1000 - time.time()) < 30
+    assert (config.claims[1], roster.claims[1]) == (1, 1)
+    assert answered.counter < config.counter < roster.counter
+
+
+def test_a_visit_is_asked_at_its_window_and_its_outcome_is_told_without_level(wired):
+    gateway, _, connect = wired
+    device = connect()
+    asked = {"window": device.place, "visit": WORDS[3], "applicant": {"name": WORDS[0], "phone": WORDS[1]}}
+    assert gateway.post("/api/v1/visits", asked).json()["state"] == "asked"
+    device.wait(lambda: device.commands)
+    request = device.commands[0].claims
+    assert (request[1], request[5]) == (WORDS[3], {1: WORDS[0], 2: WORDS[1]})
+    device.send(device.opened(), device.rating(1, int(time.time()), visit=request[1], identity=request[5]))
+    device.wait(lambda: device.through == 2)
+    again = gateway.post("/api/v1/visits", asked).json()
+    assert again == {"visit": WORDS[3], "window": device.place, "state": "rated"}
+
+
+def test_sigkill_loses_nothing_that_was_receipted(wired):
+    gateway, _, connect = wired
+    device = connect()
+    now_s = int(time.time())
+    messages = [device.opened(now_s)]
+    messages += [device.rating(1 + n % 5, now_s, visit=f"{WORDS[3]}-{n}", identity=IDENTITY) for n in range(1200)]
+    device.send(*messages)
+    device.wait(lambda: device.through >= 200)
+    gateway.kill()
+    receipted = device.through
+    assert receipted < len(messages), "killed in mid-stream"
+    kept = gateway.stored("e-001")
+    stream = device.stream.hex()
+    assert [seq for seq in range(1, receipted + 1) if (stream, seq) not in kept] == []
+    gateway.start()
+    # A device waits for its receipt and sends again what has none.
+    device.send(*messages[device.through :])
+    device.wait(lambda: device.through == len(messages), 60)
+    stored = gateway.stored("e-001")
+    assert set(stored) == {(stream, seq) for seq in range(1, len(messages) + 1)}
+    assert {key: stored[key] for key in kept} == kept, "what was stored before the kill is unchanged"
+    summary = gateway.get("/api/v1/reconciliation").json()["by_device"]["e-001"]
+    assert (summary["ledger"], summary["gaps"]) == ({"ratings": 1200, "punches": 0, "events": 1}, 0)
+    assert_no_identity(gateway)
+
+
+def assert_no_identity(gateway):
+    """Nothing on the gateway's disk, its log included, names the reviewer."""
+    seconds, status = gateway.terminate()
+    assert (status, seconds < 5) == (0, True)
+    searched = 0
+    for path in gateway.folder.iterdir():
+        if path.suffix in (".db", ".duckdb", ".jsonl") or path.name.startswith(("ledger", "timeseries")):
+            content = path.read_bytes()
+            searched += len(content)
+            assert not [word for word in WORDS if word.encode() in content], (path.name, "holds an identity")
+    assert searched > 100_000
+
+
+def test_sigterm_in_mid_stream_ends_cleanly_within_five_seconds(wired):
+    gateway, _, connect = wired
+    device = connect()
+    messages = [device.opened(), *(device.rating(5) for _ in range(800))]
+    device.send(*messages)
+    device.wait(lambda: device.through >= 50)
+    seconds, status = gateway.terminate()
+    assert status == 0
+    assert seconds < 5
+    kept = gateway.stored("e-001")
+    assert set(kept) >= {(device.stream.hex(), seq) for seq in range(1, device.through + 1)}
+    assert "gateway stopped" in gateway.log.read_text()
+
+
+def test_a_broker_that_forgets_everything_costs_only_time(wired):
+    gateway, broker, connect = wired
+    device = connect()
+    device.send(device.opened())
+    device.wait(lambda: device.through == 1)
+    broker.kill()
+    gateway.wait(lambda: not gateway.health()["outside"]["broker"], 10)
+    broker.start()
+    gateway.wait(lambda: gateway.health()["outside"]["broker"], 20)
+    message = device.rating(4)
+    deadline = time.monotonic() + 20
+    while device.through < 2 and time.monotonic() < deadline:  # a device repeats what has no receipt
+        if device.client.is_connected():
+            device.send(message)
+        time.sleep(0.2)
+    assert device.through == 2
+
+
+def test_a_second_gateway_on_the_same_ledger_is_refused(wired, capsys):
+    gateway, _, _ = wired
+    assert cli.main(["run", "--config", str(gateway.toml)]) == 1
+    assert "another gateway uses this ledger" in capsys.readouterr().err
+
+
+def test_the_technician_sees_what_was_refused(wired, capsys):
+    gateway, _, connect = wired
+    device = connect()
+    device.send(device.rating(5)[:-1] + b"?", b"noise")
+    gateway.wait(lambda: sum(gateway.get("/api/v1/reconciliation").json()["quarantine"].values()) == 2, 10)
+    assert cli.main(["quarantine", "list", "--config", str(gateway.toml)]) == 0
+    shown = capsys.readouterr().out
+    assert "decrypt" in shown
+    assert "structure" in shown
+    assert "hallseal/1/yongxing/e-001/up" in shown
+
+
+def test_the_check_names_what_is_there_and_what_is_wrong(hall_dir, capsys):
+    toml = hall_dir / "gateway" / "gateway.toml"
+    assert cli.main(["check", "--config", str(toml)]) == 0
+    assert "everything is in place" in capsys.readouterr().out
+    (hall_dir / "gateway" / "command.key").chmod(0o644)
+    assert cli.main(["check", "--config", str(toml)]) == 2
+    assert "chmod 600" in capsys.readouterr().err
+
+
+def test_help_says_what_each_command_does(capsys):
+    for arguments in (["--help"], ["run", "--help"], ["check", "--help"], ["quarantine", "list", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 0
+        assert "--config" in capsys.readouterr().out
