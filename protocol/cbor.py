@@ -6,6 +6,8 @@ unordered keys, longer-than-needed numbers, trailing bytes. Because every key is
 key order are the same.
 """
 
+import sys
+
 from protocol.limits import CBOR_DEPTH_MAX, CBOR_ITEMS_MAX, MESSAGE_BYTES_MAX
 from protocol.refusal import Refused
 
@@ -66,6 +68,24 @@ def encode(value: object) -> bytes:
     return bytes(out)
 
 
+# MicroPython's text decoder checks lead and continuation bytes, not whether the form is the shortest, nor surrogates.
+_LENIENT = sys.implementation.name == "micropython"
+
+
+def _is_strict_text(raw: bytes) -> bool:
+    """RFC 3629 4, as far as a lenient decoder leaves it open: first bytes never used, second bytes out of range."""
+    before = 0
+    for byte in raw:
+        if byte > 0xF4 or byte in (0xC0, 0xC1):
+            return False
+        if (before in (0xE0, 0xF0) and byte < (0xA0 if before == 0xE0 else 0x90)) or (
+            before in (0xED, 0xF4) and byte > (0x9F if before == 0xED else 0x8F)
+        ):
+            return False
+        before = byte
+    return True
+
+
 class _Reader:
     """A position in a message; every read checks the end first, so that a claimed length costs nothing."""
 
@@ -102,7 +122,9 @@ class _Reader:
     def text(self, info: int) -> str:
         raw = self.take(self.number(info))
         try:
-            return str(raw, "utf-8")
+            text = str(raw, "utf-8")
+            if not _LENIENT or _is_strict_text(raw):
+                return text
         except UnicodeError:
             pass
         raise Refused("encoding", "text")
