@@ -21,12 +21,12 @@ def build(board, suite, who):
     return Device(board, suite, who, App)
 
 
-def _board(who):
+def _board(who, speed):
     if who.kind == identity.EVALUATOR:
         from firmware.board_evaluator import Board
     else:
         from firmware.board_clock import Board
-    return Board(who.root)
+    return Board(who.root, speed)
 
 
 def report_crash(device):
@@ -40,17 +40,29 @@ def report_crash(device):
     os.remove(path)
 
 
-def run(root=""):
-    """What main.py of a real device calls. root: folder of the flash, "" on a board. Never returns."""
+async def _serve(device, beside):
+    helper = asyncio.create_task(beside(device)) if beside else None
+    try:
+        await device.run()
+    finally:
+        if helper:
+            helper.cancel()
+
+
+def run(root="", speed=1, beside=None):
+    """What main.py of a real device calls. root: folder of the flash, "" on a board.
+
+    speed, beside (async function of the device): for a simulation. Ends with a reset of the board.
+    """
     from protocol.suite_device import DeviceSuite
 
     board = None
     try:
         who = identity.Identity(root)
-        board = _board(who)
+        board = _board(who, speed)
         device = build(board, DeviceSuite(), who)
         report_crash(device)
-        asyncio.run(device.run())
+        asyncio.run(_serve(device, beside))
     except Exception as error:
         sys.print_exception(error)
         with open(root + "/crash", "w") as file:

@@ -1,8 +1,8 @@
 """Read-only memory of a simulated device: firmware/ and protocol/ as a ROMFS image outside the VM's heap.
 
-A board runs its modules from memory-mapped flash (ROMFS, or frozen into the image), so their bytecode costs no heap. The VM
-does the same here: the image lies in memory of the process that hosts the VM, `-X heapsize` does not count it, and
-VfsRom executes in place. What a device may use is then what a board may use.
+A board runs its modules from memory-mapped flash (ROMFS, or frozen into the image), so their bytecode costs no heap.
+The VM does the same here: the image lies in memory of the process that hosts the VM, `-X heapsize` does not count it,
+and VfsRom executes in place. What a device may use is then what a board may use.
 
 build() packs an image; run as `python -m simulator.rom IMAGE VM-ARGUMENTS…` this module becomes the VM with that image:
 the environment variable HALLSEAL_ROM tells the boot script "address,size" (see simulator/vm).
@@ -22,17 +22,21 @@ ADDRESS_VARIABLE = "HALLSEAL_ROM"
 HOST_ONLY = ("suite_host.py", "manifest.py")
 
 
-def build(packages: list[Path]) -> bytes:
+def build(packages: list[Path], modules: Path | None = None) -> bytes:
     """The ROMFS image of these package folders: every module compiled by mpy-cross, line numbers kept for tracebacks.
+
+    modules: a folder whose modules stand at the top of the image.
 
     Raises RuntimeError with the compiler's words when a module is no MicroPython.
     """
     from mpremote.romfs import make_romfs
 
     with tempfile.TemporaryDirectory() as scratch:
+        ignore = shutil.ignore_patterns("__pycache__", "*.md", "*.svg", *HOST_ONLY)
         for package in packages:
-            ignore = shutil.ignore_patterns("__pycache__", "*.md", "*.svg", *HOST_ONLY)
             shutil.copytree(package, Path(scratch) / package.name, ignore=ignore)
+        if modules:
+            shutil.copytree(modules, scratch, ignore=ignore, dirs_exist_ok=True)
         words = io.StringIO()
         with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
             image = make_romfs(scratch, mpy_cross=True)
