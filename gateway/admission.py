@@ -122,8 +122,6 @@ class Admission:
         state = self._streams.get(key)
         if state is None:
             state = self._streams[key] = _load(connection, key) or Continuity(_next_number(connection, key[0]), now_s)
-        if state.outdated:
-            state.reload(_stored_above(connection, key, state.through))
         self._streams.move_to_end(key)
         return state
 
@@ -324,6 +322,9 @@ class _Run:
         """All new rows in one statement, all changed streams in another."""
         if self._rows:
             self._connection.execute(insert(schema.record), self._rows)
+        for key, state in self.touched.items():
+            if state.outdated:  # only now, for it reads the rows just written as well
+                state.reload(_stored_above(self._connection, key, state.through))
         self._save(self.touched)
 
     def _save(self, streams: dict[_Key, Continuity]) -> None:
