@@ -4,7 +4,7 @@
 no others.
 """
 
-TEXTS = {
+TEXTS: dict[str, dict[str, tuple[str, ...]]] = {
     "idle": {"zh": ("%s号窗口", "请您评价服务"), "en": ("Window %s", "Please rate us")},
     "ask": {
         "zh": ("请对本次服务", "作出评价", "请按下方按键"),

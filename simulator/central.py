@@ -227,6 +227,7 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen(128)  # already here: whoever is told the address may connect at once
     except OSError:
         listener.close()
         raise

@@ -1,0 +1,159 @@
+"""The board of a device on CPython: the same firmware modules where many devices, or no VM, are needed."""
+
+import asyncio
+import os
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from simulator.peripherals import Display, Hands
+
+
+class DeskClock:
+    """Ticks and sleep; speed as in board_esp32.Clock."""
+
+    def __init__(self, speed: int = 1) -> None:
+        self._speed = speed
+
+    def ticks_ms(self) -> int:
+        return int(time.monotonic() * 1000 * self._speed)
+
+    def ticks_diff(self, later: int, earlier: int) -> int:
+        return later - earlier
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        await asyncio.sleep(duration_ms / 1000 / self._speed)
+
+
+class Edge:
+    """What an interrupt sets and a task waits for, once."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+
+
+class DeskPin:
+    """changed(): called when the value moved."""
+
+    def __init__(self, value: int, changed: Callable[[], None]) -> None:
+        self._value = value
+        self._changed = changed
+
+    def value(self, *new: int) -> int:
+        if new and new[0] != self._value:
+            self._value = new[0]
+            self._changed()
+        return self._value
+
+
+class DeskBus:
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def writeto(self, address: int, data: bytes) -> None:
+        self._display.write(data)
+
+
+class DeskUart:
+    """The wire to the sensor of these hands."""
+
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+        self._buffer = b""
+
+    def read(self, count: int) -> bytes | None:
+        found, self._buffer = self._buffer[:count], self._buffer[count:]
+        return found or None
+
+    def write(self, data: bytes) -> None:
+        self._buffer += self._hands.sensor.receive(data)
+
+
+class DeskWatchdog:
+    def feed(self) -> None:
+        """Nothing bites on a desk; a device that fails shows its exception instead."""
+
+
+def tls_context(folder: Path) -> ssl.SSLContext:
+    """The context of a device on CPython, which reads certificates as files in PEM."""
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=(folder / "root.crt").read_bytes())
+    certificate, key = folder / "tls.crt.pem", folder / "tls.key.pem"
+    if not certificate.exists():
+        certificate.write_text(ssl.DER_cert_to_PEM_cert((folder / "tls.crt").read_bytes()))
+        key.touch(0o600)
+        key.write_text(_key_pem((folder / "tls.key").read_bytes()))
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def _key_pem(der: bytes) -> str:
+    from cryptography.hazmat.primitives import serialization
+
+    private = serialization.load_der_private_key(der, None)
+    return private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+class DeskBoard:
+    """The board seam (see firmware/device.py) on CPython. root: folder that plays the flash."""
+
+    def __init__(self, root: str, speed: int = 1, enrolled: tuple[int, ...] = ()) -> None:
+        self.clock = DeskClock(speed)
+        self.network_clock = DeskClock()
+        self.edge = Edge()
+        self.watchdog = DeskWatchdog()
+        self._root = Path(root)
+        self.screen = Display()
+        self.display = DeskBus(self.screen)
+        self.buttons = [DeskPin(1, self.edge.set) for _ in range(5)]
+        self.touch = DeskPin(1, self.edge.set)
+        self.leds = [DeskPin(0, _ignore) for _ in range(5)]
+        self.buzzer = DeskPin(0, _ignore)
+        self.hands = Hands(lambda index, value: _move(self.buttons[index], value), self._set_touch, enrolled)
+        self.uart = DeskUart(self.hands)
+        self._context: ssl.SSLContext | None = None
+
+    def _set_touch(self, value: int) -> None:
+        self.touch.value(value)
+
+    def boot_reason(self) -> str:
+        return "desk"
+
+    def set_time(self, utc_s: int) -> None:
+        """The host's clock is not ours to set."""
+
+    def free_flash_bytes(self) -> int:
+        stat = os.statvfs(self._root)
+        return min(stat.f_bavail * stat.f_frsize, 0xFFFFFFFF)
+
+    def free_heap_bytes(self) -> int:
+        return sys.maxsize & 0xFFFFFFFF
+
+    async def connect(self) -> None:
+        """The host's network is there."""
+
+    async def open_stream(
+        self, host: str, port: int, tls_files: object, server_name: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if not server_name:
+            raise ValueError("server name")
+        self._context = self._context or tls_context(self._root)
+        return await asyncio.open_connection(host, port, ssl=self._context, server_hostname=server_name)
+
+
+def _move(pin: DeskPin, value: int) -> None:
+    pin.value(value)
+
+
+def _ignore() -> None:
+    """A lamp on a desk."""

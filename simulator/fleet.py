@@ -1,0 +1,85 @@
+"""A process that runs devices:
+
+real MicroPython VMs, one process each, or virtual ones on CPython, all in this process.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from simulator import vm_device
+from simulator.control import ControlServer
+from simulator.desk_device import DeskDevice
+from simulator.vm_device import VmDevice
+
+# Devices begin this far apart: a hall that is switched on at once must not shake hands all in the same moment.
+_STAGGER_S = 0.05
+
+
+def roster_slots(hall: Path) -> tuple[int, ...]:
+    """The sensor slots that hold a finger: every slot of the roster."""
+    staff = json.loads((hall / "gateway" / "roster.json").read_text("utf-8"))["staff"]
+    return tuple(int(one["slot"]) for one in staff)
+
+
+def kinds(hall: Path) -> dict[str, str]:
+    """{device: kind} of the hall's registry."""
+    registry = json.loads((hall / "gateway" / "registry.json").read_text("utf-8"))
+    return {one["device"]: one["kind"] for one in registry["devices"]}
+
+
+def build(
+    hall: Path, scratch: Path, names: list[str], speed: int, virtual: bool, heap: str
+) -> dict[str, VmDevice | DeskDevice]:
+    """The devices, not started. virtual: on CPython, and so are all where no wheel of the VM exists."""
+    known, slots = kinds(hall), roster_slots(hall)
+    rom_image = scratch / "devices.rom"
+    if not virtual:
+        vm_device.build_rom(rom_image)
+    devices: dict[str, VmDevice | DeskDevice] = {}
+    for name in names:
+        flash = hall / "devices" / name / "flash"
+        enrolled = slots if known[name] == "clock" else ()
+        if virtual:
+            devices[name] = DeskDevice(name, known[name], flash, scratch, speed, enrolled)
+        else:
+            devices[name] = VmDevice(name, known[name], flash, scratch, rom_image, speed, enrolled, heap)
+    return devices
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Run until SIGTERM or SIGINT; prints READY and the control port."""
+    virtual = arguments.virtual or not vm_device.available()
+    scratch: Path = arguments.scratch
+    scratch.mkdir(parents=True, exist_ok=True)
+    devices = build(arguments.hall, scratch, arguments.devices, arguments.speed, virtual, arguments.heap)
+    port = await ControlServer(devices).start(arguments.control)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for device in devices.values():
+        await device.start()
+        await asyncio.sleep(_STAGGER_S)
+    print(f"READY {port}", flush=True)
+    await stop.wait()
+    await asyncio.gather(*(device.stop() for device in devices.values()))
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """hallseal-simulator devices"""
+    parser = subparsers.add_parser("devices", help="run devices of a hall: real MicroPython VMs, or virtual ones")
+    parser.add_argument("devices", nargs="+", help="names from the hall's registry")
+    parser.add_argument("--hall", type=Path, required=True, help="folder that hallseal-provision made")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for flash images and logs")
+    parser.add_argument("--control", type=int, default=0, help="port of the control channel; 0 picks one")
+    parser.add_argument("--speed", type=int, default=1, help="how much faster than real a person's time runs")
+    parser.add_argument("--virtual", action="store_true", help="on CPython in one process, for many devices")
+    parser.add_argument("--heap", default=vm_device.HEAP, help="heap of each VM")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    asyncio.run(serve(arguments))
+    return 0
