@@ -105,6 +105,7 @@ def test_every_public_function_and_class_of_the_packages_has_its_contract() -> N
     wrong = [
         f"{module.name}:{node.lineno} {node.name}"
         for module in _of_packages()
+        if not module.name.startswith("simulator/vm/")  # imitates modules of MicroPython, whose contract stands there
         for node in module.tree.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
