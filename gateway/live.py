@@ -140,7 +140,9 @@ class LiveView:
 
     def _view(self, device: str) -> _DeviceView:
         if device not in self._views and len(self._views) >= 2 * DEVICES_MAX:
-            self._views.pop(next(iter(self._views)))  # only a hall that exchanges its devices daily comes here
+            # What the ledger holds of devices that were taken out of the registry; at most the registry remains.
+            living = self._devices()
+            self._views = {name: view for name, view in self._views.items() if name in living}
         return self._views.setdefault(device, _DeviceView())
 
     def _take_rating(self, one: LedgerRecord, view: _DeviceView, today: bool) -> None:

@@ -18,7 +18,7 @@ from gateway.metrics import Metrics
 # A page of the ledger in memory: at most about 2 MiB (4 KiB a record).
 PAGE_RECORDS = 500
 # How long the thread sleeps on the ledger's word before it looks whether it shall stop.
-WAIT_S = 0.5
+WAIT_S = 0.2
 
 _log = Log("projection")
 

@@ -97,9 +97,8 @@ def point_of(record: LedgerRecord) -> Point:
     )
 
 
-_TABLES = f"""
+_TABLES = """
 CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL);
-INSERT INTO schema_version SELECT {SCHEMA_VERSION} WHERE NOT EXISTS (FROM schema_version);
 CREATE TABLE IF NOT EXISTS progress (position BIGINT NOT NULL);
 INSERT INTO progress SELECT 0 WHERE NOT EXISTS (FROM progress);
 CREATE TABLE IF NOT EXISTS point (
@@ -189,6 +188,9 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     )
     try:
         connection.execute(_TABLES)
+        connection.execute(
+            "INSERT INTO schema_version SELECT $1 WHERE NOT EXISTS (FROM schema_version)", [SCHEMA_VERSION]
+        )
         found = connection.execute("SELECT version FROM schema_version").fetchone()
         if found is None or found[0] != SCHEMA_VERSION:
             raise duckdb.DataError("schema version")

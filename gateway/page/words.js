@@ -116,6 +116,11 @@ export function word(key, values = {}) {
   return typeof found === "string" ? fill(found, values) : found;
 }
 
+/** Every entry of the present language. */
+export function all() {
+  return WORDS[language];
+}
+
 function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }

@@ -1,0 +1,65 @@
+"""The central double in a thread of the test, over real HTTPS, with the keys of a GatewayHall."""
+
+import threading
+import time
+
+import httpx
+from sealing_device import HALL, SUITE
+
+from gateway.forwarder import central_client
+from simulator import central
+from simulator.central_check import DeviceKey, RecordCheck
+from simulator.central_faults import Faults
+from simulator.central_store import CentralStore
+
+TOKEN = "token-of-the-central-system"
+
+
+class CentralDouble:
+    """hall: a GatewayHall; certificates: folder of a provisioned hall. A context manager."""
+
+    def __init__(self, hall, certificates, store=None):
+        self.root = certificates / "central" / "root.pem"
+        self._certificate = certificates / "central" / "server.pem"
+        self._key = certificates / "central" / "server.key"
+        self.store = CentralStore(store)
+        self.hall = hall
+        check = RecordCheck(HALL, self._device_keys, hall.keys[2])
+        self.parts = central.CentralParts(HALL, TOKEN, check, self.store, Faults(), sleep=time.sleep)
+
+    def _device_keys(self):
+        return {
+            name: DeviceKey(one.kind, SUITE.load_public(one.signer.public_key))
+            for name, one in self.hall.devices.items()
+        }
+
+    def __enter__(self):
+        listener = central.listen(0)
+        self.url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        self._server = central.server_of(central.create(self.parts), self._certificate, self._key)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + 10
+        while not self._server.started:
+            assert time.monotonic() < deadline, "the central double did not start"
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_):
+        self._server.should_exit = True
+        self._thread.join(10)
+        self.store.close()
+
+    def client(self, token=TOKEN, timeout_s=5.0):
+        client = central_client(self.url, token, self.root)
+        client.timeout = httpx.Timeout(timeout_s)
+        return client
+
+    def fail(self, mode, **more):
+        """Tell the double over its own API what to play."""
+        with self.client() as client:
+            client.post("/faults", json={"mode": mode, **more}).raise_for_status()
+
+    def summary(self):
+        with self.client() as client:
+            return client.get("/api/v1/summary").raise_for_status().json()
