@@ -16,28 +16,30 @@ GET_IMAGE, IMAGE_TO_TEMPLATE, SEARCH, VERIFY_PASSWORD, TEMPLATE_COUNT, AURA_LED,
     0x35,
     0x0F,
 )
-# Confirmation codes (R503 manual), as words for a technician.
-CONFIRMATIONS = {
-    0x00: "ok",
-    0x01: "receive error",
-    0x02: "no finger",
-    0x03: "enrol failed",
-    0x06: "messy image",
-    0x07: "too few points",
-    0x08: "no match",
-    0x09: "not found",
-    0x0A: "combine failed",
-    0x0B: "bad page",
-    0x0C: "bad template",
-    0x10: "delete failed",
-    0x11: "clear failed",
-    0x13: "wrong password",
-    0x15: "invalid image",
-    0x18: "flash error",
-    0x1A: "bad register",
-    0x20: "wrong address",
-    0x21: "password needed",
-}
+# Confirmation codes (R503 manual) as words for a technician; one string, as in texts.py.
+CONFIRMATIONS = """
+00 ok
+01 receive error
+02 no finger
+03 enrol failed
+06 messy image
+07 too few points
+08 no match
+09 not found
+0a combine failed
+0b bad page
+0c bad template
+10 delete failed
+11 clear failed
+13 wrong password
+15 invalid image
+18 flash error
+1a bad register
+20 wrong address
+21 password needed
+-1 silent
+-2 broken packet
+"""
 NO_FINGER, NOT_FOUND = 0x02, 0x09
 # Pictures that another touch mends.
 _UNCLEAR = (0x06, 0x07, 0x15)
@@ -56,7 +58,8 @@ class SensorError(Exception):
     """
 
     def __init__(self, code):
-        super().__init__({-1: "silent", -2: "broken packet"}.get(code) or CONFIRMATIONS.get(code, "code %d" % code))
+        start = CONFIRMATIONS.find("\n%02x " % code if code >= 0 else "\n%d " % code) + 1
+        super().__init__(CONFIRMATIONS[start + 3 :].split("\n")[0] if start else "code %d" % code)
         self.code = code
 
 

@@ -1,4 +1,5 @@
-"""Glyphs of the displays, 16 pixels high. Made by simulator/glyph_subset.py from GNU Unifont (SIL OFL 1.1)."""
+"""Glyphs of the displays, 16 pixels high. Made by simulator/glyph_subset.py from GNU Unifont (SIL OFL
+1.1)."""
 
 # One bytes object per width: it stays in flash where modules run from there.
 _WIDE_CHARS = (

@@ -25,7 +25,8 @@ _RETAIN, _QOS1 = 0x01, 0x02
 PACKET_BYTES_MAX = 4400
 # A local network answers in milliseconds; ten seconds of silence in the middle of a packet is a dead link.
 PACKET_TIMEOUT_S = 10
-CONNECT_REFUSED = ("", "protocol version", "client id", "server unavailable", "user name", "not authorised")
+# Section 3.2.2.3, by return code.
+CONNECT_REFUSED = "|protocol version|client id|server unavailable|user name|not authorised"
 
 
 class MqttError(Exception):
@@ -69,7 +70,7 @@ class Mqtt:
         if kind != _CONNACK or len(answer) != 2:
             raise MqttError("connack")
         if answer[1]:
-            raise MqttError(CONNECT_REFUSED[min(answer[1], 5)])
+            raise MqttError(CONNECT_REFUSED.split("|")[min(answer[1], 5)])
         return answer[0] & 1
 
     async def subscribe(self, topic):

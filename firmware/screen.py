@@ -2,7 +2,7 @@
 
 from firmware import glyphs
 from firmware.ssd1306 import LINES, WIDTH
-from firmware.texts import OFFLINE, TEXTS
+from firmware.texts import lines
 
 
 def _width(text):
@@ -21,17 +21,17 @@ class Screen:
         self.broken = False
 
     def show(self, word, language, value="", online=True):
-        """Show TEXTS[word] in `language` ("zh" or "en"), centred; `value` fills its gap."""
+        """Show the text `word` in `language` ("zh" or "en"), centred; `value` fills its gap."""
         self.word = word
         display = self._display
         display.clear()
-        lines = TEXTS[word][language]
-        first = (LINES - len(lines)) // 2
-        for number, line in enumerate(lines):
+        found = lines(word, language)
+        first = (LINES - len(found)) // 2
+        for number, line in enumerate(found):
             text = line % value if "%s" in line else line
             display.text(first + number, max(0, (WIDTH - _width(text)) // 2), text)
         if not online:
-            mark = OFFLINE[language]
+            mark = lines("offline", language)[0]
             display.text(LINES - 1, WIDTH - _width(mark), mark)
         try:
             display.show()

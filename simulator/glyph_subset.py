@@ -7,7 +7,7 @@ python -m simulator.glyph_subset /usr/share/unifont/unifont.hex
 import sys
 from pathlib import Path
 
-from firmware.texts import OFFLINE, TEXTS
+from firmware.texts import TEXTS
 
 TARGET = Path(__file__).parent.parent / "firmware" / "glyphs.py"
 _NARROW = [chr(code) for code in range(32, 127)]
@@ -49,8 +49,7 @@ def columns(char):
 
 def characters() -> str:
     """Every wide character that a display may show, sorted."""
-    texts = [line for languages in TEXTS.values() for lines in languages.values() for line in lines]
-    return "".join(sorted({char for text in [*texts, *OFFLINE.values(), _NAMES] for char in text if ord(char) > 126}))
+    return "".join(sorted({char for char in TEXTS + _NAMES if ord(char) > 126}))
 
 
 def columns(rows: list[int], width: int) -> bytes:

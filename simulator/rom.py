@@ -17,6 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from simulator.constant_folding import fold
+from simulator.unused_code import trim
+
 ADDRESS_VARIABLE = "HALLSEAL_ROM"
 # Parts of the packages that a device never runs: they need CPython.
 HOST_ONLY = ("suite_host.py", "manifest.py")
@@ -37,12 +40,22 @@ def build(packages: list[Path], modules: Path | None = None) -> bytes:
             shutil.copytree(package, Path(scratch) / package.name, ignore=ignore)
         if modules:
             shutil.copytree(modules, scratch, ignore=ignore, dirs_exist_ok=True)
+        _shrink(Path(scratch))
         words = io.StringIO()
         with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
             image = make_romfs(scratch, mpy_cross=True)
     if not image:
         raise RuntimeError("the device modules do not compile:\n" + words.getvalue())
     return bytes(image)
+
+
+def _shrink(folder: Path) -> None:
+    """Fold constants and leave out unused code in every module below `folder`, in place."""
+    paths = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in folder.rglob("*.py")}
+    sources = fold({module: path.read_text("utf-8") for module, path in paths.items()})
+    benches = [module for module in paths if "." not in module]  # called by the VM itself
+    for module, source in trim(sources, benches).items():
+        paths[module].write_text(source, "utf-8")
 
 
 def main(arguments: list[str]) -> int:
