@@ -86,7 +86,7 @@ def _is_strict_text(raw: bytes) -> bool:
     return True
 
 
-class _Reader:
+class Reader:
     """A position in a message; every read checks the end first, so that a claimed length costs nothing."""
 
     def __init__(self, data: bytes) -> None:
@@ -94,12 +94,25 @@ class _Reader:
         self.at = 0
 
     def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
         end = self.at + count
         if end > len(self.data):
             raise Refused("encoding", "end")
         piece = self.data[self.at : end]
         self.at = end
         return piece
+
+    def end(self) -> None:
+        """Refuses what stands behind the last item."""
+        if self.at != len(self.data):
+            raise Refused("encoding", "trailing")
+
+    def byte_string(self) -> bytes:
+        """The next item, in a place that holds a byte string. Raises Refused("structure") for another one."""
+        byte = self.take(1)[0]
+        if byte >> 5 != _BYTES:
+            raise Refused("structure", "bytes")
+        return self.take(self.number(byte & 0x1F))
 
     def number(self, info: int) -> int:
         """The number behind an initial byte whose low five bits are `info`; refuses all but the shortest form."""
@@ -173,10 +186,9 @@ def decode(data: bytes) -> object:
     """The value of `data`, a whole message. Raises Refused("size") or Refused("encoding")."""
     if not 0 < len(data) <= MESSAGE_BYTES_MAX:
         raise Refused("size")
-    reader = _Reader(data)
+    reader = Reader(data)
     value = reader.item(1)
-    if reader.at != len(data):
-        raise Refused("encoding", "trailing")
+    reader.end()
     return value
 
 

@@ -1,9 +1,10 @@
 """AES-CCM-16-128-256 (COSE algorithm 31; RFC 3610 with L=2, M=16) from CBC and ECB, the two modes that cryptolib has.
 
-One CBC call makes the MAC, one ECB call over all counter blocks the key stream, one big-integer XOR the ciphertext:
-on a device the time goes into C, not into a Python loop.
+CBC makes the MAC, ECB over counter blocks the key stream, a big-integer XOR the ciphertext: on a device the time goes
+into C, not into a Python loop. A long message goes in chunks, so that a small heap holds it once, not nine times.
 
-`aes(key, mode, iv)` is cryptolib's constructor: mode 1 is ECB (without iv), mode 2 CBC; the object has `encrypt(data)`.
+`aes(key, mode, iv)` is cryptolib's constructor: mode 1 is ECB (without iv), mode 2 CBC; the object has `encrypt(data)`,
+and a CBC object goes on where its last call ended.
 """
 
 from protocol.limits import IV_BYTES, TAG_BYTES
@@ -14,6 +15,8 @@ _BLOCK_BYTES = 16
 # B_0 flags: 64 * has associated data + 8 * (M - 2) / 2 + (L - 1), RFC 3610 2.2; counter flags: L - 1.
 _MAC_FLAGS = 0x79
 _COUNTER_FLAGS = 0x01
+# A multiple of the block that takes the two smallest buckets at once.
+_CHUNK_BYTES = 576
 
 
 def _to_block(data: bytes) -> bytes:
@@ -22,18 +25,19 @@ def _to_block(data: bytes) -> bytes:
 
 def _mac(aes: object, key: bytes, iv: bytes, aad: bytes, plaintext: bytes) -> bytes:
     """The unencrypted MAC: last block of CBC over B_0, the associated data with its length, the plaintext."""
+    cbc = aes(key, _CBC, bytes(_BLOCK_BYTES))  # type: ignore[operator]  # duck-typed module
     first = bytes((_MAC_FLAGS,)) + iv + len(plaintext).to_bytes(2, "big")
-    blocks = first + _to_block(len(aad).to_bytes(2, "big") + aad) + _to_block(plaintext)
-    encrypted: bytes = aes(key, _CBC, bytes(_BLOCK_BYTES)).encrypt(blocks)  # type: ignore[operator]  # duck-typed module
-    return encrypted[-_BLOCK_BYTES:]
+    last: bytes = cbc.encrypt(first + _to_block(len(aad).to_bytes(2, "big") + aad))
+    for at in range(0, len(plaintext), _CHUNK_BYTES):
+        last = cbc.encrypt(_to_block(plaintext[at : at + _CHUNK_BYTES]))
+    return last[-_BLOCK_BYTES:]
 
 
-def _key_stream(aes: object, key: bytes, iv: bytes, size: int) -> bytes:
-    """Counter blocks 0, 1, 2 … encrypted: block 0 covers the MAC, the others the plaintext of `size` bytes."""
+def _counters(iv: bytes, first: int, size: int) -> bytes:
+    """Counter blocks for `size` bytes, numbered from `first`: 0 covers the MAC, 1 and up the plaintext."""
     head = bytes((_COUNTER_FLAGS,)) + iv
-    counters = b"".join([head + i.to_bytes(2, "big") for i in range(1 + (size + _BLOCK_BYTES - 1) // _BLOCK_BYTES)])
-    stream: bytes = aes(key, _ECB).encrypt(counters)  # type: ignore[operator]
-    return stream
+    after = first + (size + _BLOCK_BYTES - 1) // _BLOCK_BYTES
+    return b"".join([head + number.to_bytes(2, "big") for number in range(first, after)])
 
 
 def _xor(left: bytes, right: bytes) -> bytes:
@@ -41,6 +45,22 @@ def _xor(left: bytes, right: bytes) -> bytes:
     if not left:
         return b""
     return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")
+
+
+def _crypt(aes: object, key: bytes, iv: bytes, data: bytes, size: int) -> bytes:
+    """The first `size` bytes of `data` encrypted or, the same thing, decrypted."""
+    ecb = aes(key, _ECB)  # type: ignore[operator]
+    pieces = []
+    for at in range(0, size, _CHUNK_BYTES):
+        piece = data[at : min(at + _CHUNK_BYTES, size)]
+        stream = ecb.encrypt(_counters(iv, 1 + at // _BLOCK_BYTES, len(piece)))
+        pieces.append(_xor(piece, stream[: len(piece)]))
+    return b"".join(pieces)
+
+
+def _tag(aes: object, key: bytes, iv: bytes, aad: bytes, plaintext: bytes) -> bytes:
+    stream = aes(key, _ECB).encrypt(_counters(iv, 0, _BLOCK_BYTES))  # type: ignore[operator]
+    return _xor(_mac(aes, key, iv, aad, plaintext), stream)[:TAG_BYTES]
 
 
 def _check(iv: bytes, aad: bytes, size: int) -> None:
@@ -52,9 +72,7 @@ def _check(iv: bytes, aad: bytes, size: int) -> None:
 def seal(aes: object, key: bytes, iv: bytes, aad: bytes, plaintext: bytes) -> bytes:
     """Ciphertext with the 16-byte tag behind it. `aad` must not be empty (COSE never leaves it empty)."""
     _check(iv, aad, len(plaintext))
-    stream = _key_stream(aes, key, iv, len(plaintext))
-    tag = _xor(_mac(aes, key, iv, aad, plaintext), stream[:TAG_BYTES])
-    return _xor(plaintext, stream[_BLOCK_BYTES : _BLOCK_BYTES + len(plaintext)]) + tag
+    return _crypt(aes, key, iv, plaintext, len(plaintext)) + _tag(aes, key, iv, aad, plaintext)
 
 
 def open(aes: object, key: bytes, iv: bytes, aad: bytes, ciphertext: bytes) -> bytes:
@@ -63,9 +81,8 @@ def open(aes: object, key: bytes, iv: bytes, aad: bytes, ciphertext: bytes) -> b
     if size < 0:
         raise Refused("decrypt", "size")
     _check(iv, aad, size)
-    stream = _key_stream(aes, key, iv, size)
-    plaintext = _xor(ciphertext[:size], stream[_BLOCK_BYTES : _BLOCK_BYTES + size])
-    tag = _xor(_mac(aes, key, iv, aad, plaintext), stream[:TAG_BYTES])
+    plaintext = _crypt(aes, key, iv, ciphertext, size)
+    tag = _tag(aes, key, iv, aad, plaintext)
     difference = 0
     for ours, theirs in zip(tag, ciphertext[size:]):  # the whole tag always: the time tells nothing
         difference |= ours ^ theirs

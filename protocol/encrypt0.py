@@ -9,9 +9,15 @@ from protocol.limits import IV_BYTES, MESSAGE_BYTES_MAX, NONCE_BYTES, TAG_BYTES
 from protocol.refusal import Refused
 
 TAG = 0xD0  # tag 16 in one byte
+_OPENING = b"\xd0\x83"  # the tag, and an array of three
 AES_CCM_16_128_256 = 31
 ALG, KID, IV, KID_CONTEXT, TYP = 1, 4, 5, 10, 16
 KID_CONTEXT_BYTES = 1 + NONCE_BYTES
+# Ours has 62 at most. What is read before anything is authenticated must not be able to fill a device's heap.
+_PROTECTED_BYTES_MAX = 96
+# Between protected header and IV: a map of one entry, label 5, 13 bytes. No Partial IV (label 6), which would let the
+# sender choose half of the nonce, nor anything else.
+_BEFORE_IV = b"\xa1\x05\x4d"
 
 TYPES = ("hs-rec", "hs-rcp", "hs-cmd")
 
@@ -51,6 +57,8 @@ def encode(protected: bytes, iv: bytes, ciphertext: bytes) -> bytes:
 
 def _check_protected(protected: bytes) -> tuple[str, bytes, str]:
     """(device, context, typ) of a protected header that is exactly ours."""
+    if len(protected) > _PROTECTED_BYTES_MAX:
+        raise Refused("structure", "protected")
     header = cbor.decode_map(protected)
     if header.get(ALG) != AES_CCM_16_128_256 or sorted(header) != [ALG, KID, KID_CONTEXT, TYP]:
         raise Refused("algorithm", "encrypt0")
@@ -72,14 +80,16 @@ def parse(data: bytes) -> Envelope:
     """The parts of a sealed message. Raises Refused (size, structure, algorithm, type, address, encoding)."""
     if not 0 < len(data) <= MESSAGE_BYTES_MAX:
         raise Refused("size")
-    if data[0] != TAG:
+    reader = cbor.Reader(data)
+    if reader.take(2) != _OPENING:
         raise Refused("structure", "tag")
-    protected, unprotected, ciphertext = cbor.decode_list(data[1:], 3)
-    if not isinstance(protected, bytes) or not isinstance(unprotected, dict) or not isinstance(ciphertext, bytes):
-        raise Refused("structure", "encrypt0")
-    device, context, typ = _check_protected(protected)
-    # Partial IV (label 6) would let the sender choose half of the nonce; only a whole IV of ours passes.
-    iv = unprotected.get(IV)
-    if list(unprotected) != [IV] or not isinstance(iv, bytes) or len(iv) != IV_BYTES or len(ciphertext) < TAG_BYTES:
+    protected = reader.byte_string()
+    if reader.take(len(_BEFORE_IV)) != _BEFORE_IV:
         raise Refused("structure", "iv")
+    iv = reader.take(IV_BYTES)
+    ciphertext = reader.byte_string()
+    reader.end()
+    if len(ciphertext) < TAG_BYTES:
+        raise Refused("structure", "ciphertext")
+    device, context, typ = _check_protected(protected)
     return Envelope(protected, device, context, typ, iv, ciphertext)

@@ -6,9 +6,11 @@ MESSAGE_BYTES_MAX = 4096
 # Hall and device names stand in topics, certificate names and key ids: no character has a meaning in any of them.
 NAME_CHARS_MAX = 32
 
-# Plaintext sizes, padding included (see padding.py). A rating without identity and comment fits the first one,
-# one with identity the second, so that the length on the wire tells nothing about the level.
-BUCKETS_BYTES = (344, 560, 1024, 2048, 3840)
+# Plaintext sizes, padding included (see padding.py). A rating without identity and comment fits the first one, one with
+# identity the second, whatever its level and however many tags a bad level brings, so that the length on the wire tells
+# nothing about the level. (Names up to 8 characters, visit numbers up to 20.) Eight messages of the first one with the
+# heads of a journal fill an erase block of 4 KiB.
+BUCKETS_BYTES = (376, 560, 1024, 2048, 3840)
 
 # CBOR nesting. The deepest thing we send is command -> claims -> roster -> row: 4.
 CBOR_DEPTH_MAX = 8
