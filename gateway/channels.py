@@ -38,7 +38,7 @@ class Channels:
         return found
 
     def open_record(self, device: Device, envelope: encrypt0.Envelope) -> sign1.Signed:
-        """The signed record inside; not verified yet. Raises Refused."""
+        """The signed record inside; not verified yet. Raises Refused, also when the key id names another device."""
         with self._lock:
             return sealed_record.open_envelope(self._channel(device), envelope)
 

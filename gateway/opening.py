@@ -114,10 +114,7 @@ class Opener:
         if not 0 < len(arrival.message) <= MESSAGE_BYTES_MAX:
             raise Refusal("size")
         device = self._sender(arrival.topic)
-        envelope = encrypt0.parse(arrival.message)
-        if envelope.device != device.name:
-            raise Refusal("address")
-        return Opened(arrival, device, self._channels.open_record(device, envelope))
+        return Opened(arrival, device, self._channels.open_record(device, encrypt0.parse(arrival.message)))
 
     def _sender(self, on_topic: str) -> Device:
         hall, name, direction = topic.parse(on_topic)

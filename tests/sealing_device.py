@@ -19,7 +19,7 @@ from protocol.suite_host import HostSuite
 
 SUITE = HostSuite()
 HALL = "yongxing"
-MORNING_S = 1_790_000_100  # 2026-09-21, in a quarter of an hour that begins at MORNING_S - 100 - …
+MORNING_S = 1_790_000_237  # 2026-09-21 UTC, 137 s into a quarter of an hour
 
 
 class SealingDevice:

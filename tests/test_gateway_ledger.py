@@ -84,11 +84,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 def test_an_error_of_the_database_shows_no_record(hall):
     def fail(connection):
-        connection.execute(insert(schema.visit_key), [{"day": 1, "key": b"secret-key-of-a-day"}] * 2)
+        connection.execute(insert(schema.cursor), [{"destination": "private words", "position": 1}] * 2)
 
     with pytest.raises(Exception, match="UNIQUE") as failed:
         hall.ledger.write(fail).result()
-    assert "secret-key-of-a-day" not in str(failed.value)
+    assert "private words" not in str(failed.value)
 
 
 # --- Writing and reading.

@@ -163,13 +163,14 @@ def test_a_heartbeat_without_the_last_receipt_gets_it_again(hall, device):
 
 
 def test_a_revoked_device_is_told_nothing_more(hall, device):
-    hall.take(device.opened())
+    outcome = hall.take(device.opened())
     hall.down(device, 1)
     hall.write_registry(e_001="revoked")
     hall.registry._file._checked_s = None
     hall.registry.refresh(0)
     found = hall.registry.get("e-001")
     assert hall.downlink.command(found, command.EVALUATION_CANCEL, {command.VISIT: "A"}, 2**31)
+    hall.downlink.committed(outcome)
     with pytest.raises(AssertionError, match="0 of 1"):
         hall.down(device, 1, timeout_s=0.5)
 

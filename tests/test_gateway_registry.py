@@ -89,11 +89,13 @@ def test_a_revocation_is_seen_at_the_next_look(path, device):
 
 
 def test_a_file_replaced_under_its_name_is_seen(path, device, tmp_path):
+    rewrite(path, entries(device, status="pending"))
     registry = Registry(path, HALL)
     mark = path.stat()
     fresh = tmp_path / "new"
-    fresh.write_text(json.dumps(entries(device, status="pending")).ljust(mark.st_size))
+    fresh.write_text(json.dumps(entries(device, status="revoked")))
     os.utime(fresh, ns=(mark.st_mtime_ns, mark.st_mtime_ns))
+    assert fresh.stat().st_size == mark.st_size
     fresh.replace(path)
     assert registry.refresh(0.0) is True
 
