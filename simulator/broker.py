@@ -151,7 +151,6 @@ class HallBroker(Broker):
         self.counts["dropped"] += link.dropped
         if link.violation:
             self.counts["refused"] += 1
-            _log.warning("connection of %s ended: %s", client, link.violation)
         if self._sessions.get(client, (None, None))[0] is session:
             await self._cleanup_session(client)
         else:

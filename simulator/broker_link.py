@@ -10,6 +10,7 @@ replaced, because (amqtt 0.12.1, mqtt/protocol/handler.py):
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -45,6 +46,7 @@ SUBSCRIPTIONS_WAITING_MAX = 4
 LINGER_S = 1.0
 
 _QOS1 = 1
+_log = logging.getLogger("hallseal.broker")
 
 
 class ViolationError(Exception):
@@ -90,7 +92,7 @@ class BrokerLink(BrokerProtocolHandler):
     """amqtt's handler of one client. Set `stream` and `arrive` before start().
 
     arrive(client, topic, payload): passes a message on; raises ViolationError.
-    dropped: messages that this client was too slow for.
+    dropped: messages that this client was too slow for. violation: why it was cut off, "" if it was not.
     """
 
     stream: asyncio.StreamReader
@@ -98,6 +100,7 @@ class BrokerLink(BrokerProtocolHandler):
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
+        self._disconnect_waiter: asyncio.Future[Any] | None = asyncio.Future()
         self._pending_subscriptions: asyncio.Queue[Any] = asyncio.Queue(SUBSCRIPTIONS_WAITING_MAX)
         self._pending_unsubscriptions: asyncio.Queue[Any] = asyncio.Queue(SUBSCRIPTIONS_WAITING_MAX)
         self._in_flight: set[int] = set()
@@ -129,11 +132,21 @@ class BrokerLink(BrokerProtocolHandler):
             if self._last_id not in self._in_flight:
                 return self._last_id
 
+    async def start(self) -> None:
+        """Begin to read."""
+        self._reader_task = asyncio.create_task(self._reader_loop())
+
+    async def stop(self) -> None:
+        """End the connection, also one that did not begin yet, for which amqtt's stop() would wait for ever."""
+        if self._reader_task and self._reader_task is not asyncio.current_task():
+            self._reader_task.cancel()
+        await self.handle_connection_closed()
+        if self.writer:
+            await self.writer.close()
+
     async def _reader_loop(self) -> None:
         """One packet after the other, so that a client that sends faster than we pass on is slowed by TCP."""
-        assert self.session is not None and self._reader_ready is not None
-        self._reader_ready.set()
-        asked_s = self.session.keep_alive or KEEP_ALIVE_S_MAX
+        asked_s = (self.session.keep_alive if self.session else 0) or KEEP_ALIVE_S_MAX
         silence_s = 1.5 * min(asked_s, KEEP_ALIVE_S_MAX)  # section 3.1.2.10
         try:
             while True:
@@ -141,14 +154,11 @@ class BrokerLink(BrokerProtocolHandler):
                     head, body = await read_packet(self.stream)
                 if not await self._take(head, body):
                     break
-        except ViolationError as violation:
-            self.violation = str(violation)
-        except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
+        except (OSError, EOFError, TimeoutError):
             pass
         except Exception as error:  # amqtt's parsers raise many kinds; whatever it was, this connection is over
-            self.violation = type(error).__name__
-        await self.handle_connection_closed()
-        self._reader_stopped.set()
+            self.violation = str(error) if isinstance(error, ViolationError) else type(error).__name__
+            _log.warning("connection of %s ended: %s", self.client, self.violation)
         await self.stop()
 
     async def _take(self, head: MQTTFixedHeader, body: bytes) -> bool:
