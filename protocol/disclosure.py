@@ -30,8 +30,10 @@ def check(suite: object, disclosures: list[bytes], digests: dict[int, bytes]) ->
     values: dict[int, object] = {}
     for disclosure in disclosures:
         salt, value, claim = cbor.decode_list(disclosure, 3)
-        if not isinstance(salt, bytes) or len(salt) != SALT_BYTES or not isinstance(claim, int):
+        if not isinstance(salt, bytes) or len(salt) != SALT_BYTES:
             raise Refused("disclosure", "salt")
+        if not isinstance(claim, int) or isinstance(claim, bool):  # True would pass for claim 1
+            raise Refused("disclosure", "claim")
         if claim in values or digests.get(claim) != digest(suite, disclosure):
             raise Refused("disclosure", "claim")
         values[claim] = value
