@@ -125,8 +125,8 @@ def test_a_lost_line_is_told_and_found_again(browser, tmp_path):
     assert browser.evaluate("document.querySelector('#lost').hidden")
     port = hall.web.port
     hall.stop()
-    told = browser.wait(lambda: browser.text("#lost"), 20)
-    assert told.startswith("连接已断开")
+    browser.wait(lambda: not browser.evaluate("document.querySelector('#lost').hidden"), 20)
+    assert browser.text("#lost").startswith("连接已断开")
     again = WebHall(tmp_path, port=port, keys=hall.keys)
     browser.wait(lambda: browser.evaluate("document.querySelector('#lost').hidden"), 20)
     again.stop()
@@ -179,7 +179,7 @@ def test_text_can_be_read_by_day_and_by_night(browser, hall):
             }
             return 'rgb(255, 255, 255)';
         };
-        const names = ['h1', '.quiet', '.tile h3', '.tile-foot', '.badge', '.count', '.row time', '.language', '.level'];
+        const names = 'h1;.quiet;.tile h3;.tile-foot;.badge;.count;.row time;.language;.level'.split(';');
         return names.map((name) => {
             const node = document.querySelector('main ' + name) ?? document.querySelector(name);
             const [a, b] = [light(getComputedStyle(node).color), light(ground(node))].sort((x, y) => y - x);
