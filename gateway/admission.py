@@ -3,8 +3,8 @@
 Runs inside a transaction of the ledger's writer thread, which alone owns the state of the streams.
 """
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ class Outcome:
     records: STORED, DUPLICATE or EQUIVOCATION, one for each of the batch. beats: the heartbeats that are new.
     refused: reasons of what went to quarantine.
     standings: of every stream that the batch touched; `fresh` names those to which it added something, `repeated`
-    those that only got again what they had.
+    those that only got again what they had. flags: how often each rule marked a new record.
     """
 
     records: list[str]
@@ -80,6 +80,7 @@ class Outcome:
     standings: dict[_Key, Standing]
     fresh: set[_Key]
     repeated: set[_Key]
+    flags: Mapping[str, int]
 
 
 class Admission:
@@ -111,7 +112,7 @@ class Admission:
         self._trim()
         standings = {key: _standing(key, state) for key, state in run.touched.items()}
         refused = [one.reason for one in strays]
-        return Outcome(outcomes, beats, refused, standings, run.fresh, run.repeated - run.fresh)
+        return Outcome(outcomes, beats, refused, standings, run.fresh, run.repeated - run.fresh, run.flags)
 
     def _trim(self) -> None:
         while len(self._streams) > STREAMS_MAX:
@@ -177,6 +178,7 @@ class _Run:
         self.touched: dict[_Key, Continuity] = {}
         self.fresh: set[_Key] = set()
         self.repeated: set[_Key] = set()
+        self.flags: Counter[str] = Counter()
 
     def _touch(self, key: _Key, now_s: int) -> Continuity:
         state = self.touched.get(key)
@@ -194,6 +196,7 @@ class _Run:
             return self._again(key, state, one)
         flags = [*one.flags, *self._stream_flags(key, state, one), *self._settle(one)]
         state.add(one.seq, one.digest)
+        self.flags.update(flags)
         self._rows.append(_row(one, flags))
         self._new[(*key, one.seq)] = one
         self.fresh.add(key)

@@ -273,3 +273,5 @@ class Intake:
         self._metrics.count("heartbeats", len(outcome.beats))
         for reason, count in Counter(outcome.refused).items():
             self._metrics.count("refused", count, reason=reason)
+        for flag, count in outcome.flags.items():
+            self._metrics.count("flagged", count, flag=flag)

@@ -88,7 +88,7 @@ def parse_registry(text: str, hall: str) -> dict[str, Device]:
 def _json(text: str) -> Mapping[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RegistryError(f"is not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise RegistryError("must be one JSON object")

@@ -81,7 +81,7 @@ QUICK_MS = 300
 BAD_LEVEL_MAX = 2  # domain reference P4: the last two levels are bad
 
 
-class Refusal(Exception):  # noqa: N818  # what happened to the message, not a fault of ours
+class Refusal(Exception):  # what happened to the message, not a fault of ours
     """A message for the quarantine. reason: a code of RULES with that effect. Holds nothing of the message."""
 
     def __init__(self, reason: str) -> None:

@@ -41,6 +41,24 @@ WEB_STOP_S = 1.5
 WATCH_S = 0.5
 TOKEN_CHARACTERS_MIN = 16
 
+_METRICS = {
+    "records": "Records committed to the ledger, each counted once.",
+    "duplicate": "Records offered again with the same payload.",
+    "equivocation": "Records offered again with another payload: the device contradicts itself.",
+    "heartbeats": "Heartbeats taken.",
+    "refused": "Messages kept in quarantine, by reason.",
+    "flagged": "Records stored with a mark, by rule.",
+    "receipts": "Receipts handed to the broker.",
+    "commands": "Commands handed to the broker.",
+    "downlink_dropped": "Messages down that were dropped; devices ask again.",
+    "inbox_full": "Times the intake made the broker wait.",
+    "commit_failed": "Batches that could not be written at the first try.",
+    "ledger_commit": "One commit with its sync.",
+    "intake_pending": "Messages taken from the broker and not yet on disk.",
+    "ledger_position": "Position of the newest record.",
+    "broker_connected": "1 while the broker delivers.",
+}
+
 _log = Log("service")
 
 
@@ -72,7 +90,16 @@ class Gateway:
             self.metrics,
         )
         self._intake = self._make_intake(suite, channels, secrets.central_public)
+        self._describe()
         self._make_outer(business_token)
+
+    def _describe(self) -> None:
+        """What a person who reads /metrics wants to know."""
+        for name, text in _METRICS.items():
+            self.metrics.describe(name, text)
+        self.metrics.watch("intake_pending", self._intake.pending)
+        self.metrics.watch("ledger_position", self.ledger.last_position)
+        self.metrics.watch("broker_connected", lambda: int(self._link.connected))
 
     def _make_intake(self, suite: HostSuite, channels: Channels, central_public: bytes) -> Intake:
         configuration, store = self._configuration, self._configuration.store

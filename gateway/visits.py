@@ -34,7 +34,7 @@ NETWORK_ALLOWANCE_S = 10
 _IDENTITY_KEYS = {name: key for key, name, *_ in field.rows(rating.IDENTITY_ROWS)}
 
 
-class VisitRefused(Exception):  # noqa: N818  # the caller's request is refused; nothing of ours failed
+class VisitRefused(Exception):  # the caller's request is refused; nothing of ours failed
     """The request cannot be taken. reason: "window" (no active evaluator there), "field" (detail names it), "busy"."""
 
     def __init__(self, reason: str, detail: str = "") -> None:

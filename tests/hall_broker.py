@@ -1,9 +1,13 @@
-"""mosquitto for one provisioned hall: TLS with client certificates, ACL by certificate name, nothing kept on disk."""
+"""Brokers for one provisioned hall, as processes: TLS with client certificates, ACL by name, nothing kept on disk."""
 
 import os
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 _CONF = """\
 listener {port} 127.0.0.1
@@ -36,31 +40,54 @@ def free_port():
 
 
 class Broker:
-    """command: path of mosquitto. hall: folder of a provisioned hall. folder: where its own files go."""
+    """A broker process on `port`; `kill` and `start` give one that has forgotten everything. log: its output."""
 
-    def __init__(self, command, hall, folder, name="yongxing"):
-        self.port = free_port()
-        folder.mkdir()
-        # mosquitto started by root drops to its own user, who may not read a hall's folder.
-        user = "user root\n" if os.geteuid() == 0 else ""
-        (folder / "acl").write_text(_ACL.format(name=name))
-        (folder / "mosquitto.conf").write_text(user + _CONF.format(port=self.port, hall=hall, folder=folder))
-        self._command = [command, "-c", str(folder / "mosquitto.conf")]
-        self._log = folder / "log"
+    def __init__(self, command, port, log):
+        self.port = port
+        self._command, self._log = command, log
         self.start()
 
     def start(self):
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=REPOSITORY)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and self.process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.02)
-        raise AssertionError("mosquitto does not start: " + self._log.read_text()[-500:])
+        raise AssertionError("the broker does not start: " + self._log.read_text()[-500:])
 
     def kill(self):
         """SIGKILL: it forgets everything."""
         self.process.kill()
         self.process.wait()
+
+
+class Mosquitto(Broker):
+    """command: path of mosquitto. hall: folder of a provisioned hall. folder: where its own files go."""
+
+    def __init__(self, command, hall, folder, name="yongxing"):
+        port = free_port()
+        folder.mkdir()
+        # mosquitto started by root drops to its own user, who may not read a hall's folder.
+        user = "user root\n" if os.geteuid() == 0 else ""
+        (folder / "acl").write_text(_ACL.format(name=name))
+        (folder / "mosquitto.conf").write_text(user + _CONF.format(port=port, hall=hall, folder=folder))
+        super().__init__([command, "-c", str(folder / "mosquitto.conf")], port, folder / "log")
+
+
+_EMBEDDED = """\
+import asyncio, pathlib, sys
+from simulator.broker import serve
+asyncio.run(serve(pathlib.Path(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+class EmbeddedBroker(Broker):
+    """The simulator's own broker. hall: folder of a provisioned hall. folder: where its log goes."""
+
+    def __init__(self, hall, folder):
+        folder.mkdir()
+        port = free_port()
+        super().__init__([sys.executable, "-c", _EMBEDDED, str(hall), str(port)], port, folder / "log")

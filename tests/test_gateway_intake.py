@@ -375,6 +375,7 @@ def test_a_rule_flags_and_the_record_is_stored_all_the_same(hall, evaluator, cod
     hall.take(evaluator.opened())
     assert hall.take(FLAGGED[code](evaluator)).records == [STORED]
     assert list(hall.records()[-1].flags) == [code]
+    assert hall.metrics.value("flagged", flag=code) == 1
 
 
 def test_every_flag_has_a_test():

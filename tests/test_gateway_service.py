@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
 )
-from hall_broker import Broker, free_port
+from hall_broker import EmbeddedBroker, Mosquitto, free_port
 from paho.mqtt.enums import CallbackAPIVersion
 from sealing_device import SUITE, SealingDevice
 
@@ -28,7 +28,12 @@ from gateway import cli, ledger, schema
 from protocol import rating, topic
 from protocol.refusal import Refused
 
-pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("broker")]
+pytestmark = pytest.mark.xdist_group("broker")
+
+# The rest runs with the simulator's broker alone, which is always there.
+on_both_brokers = pytest.mark.parametrize(
+    "wired", ["embedded", pytest.param("mosquitto", marks=pytest.mark.broker)], indirect=True
+)
 
 WORDS = ["司马相如", "13700001111", "440301199912310022", "VISIT-4712", "没有一次性告知"]
 IDENTITY = {rating.NAME: WORDS[0], rating.PHONE: WORDS[1], rating.ID_NUMBER: WORDS[2]}
@@ -167,9 +172,12 @@ def _context(hall, flash):
 
 
 @pytest.fixture
-def wired(hall_dir, mosquitto, tmp_path):
+def wired(hall_dir, tmp_path, request):
     """(gateway process, broker, function that makes a connected device); all end with the test."""
-    broker = Broker(mosquitto, hall_dir, tmp_path / "broker")
+    if getattr(request, "param", "embedded") == "mosquitto":
+        broker = Mosquitto(request.getfixturevalue("mosquitto"), hall_dir, tmp_path / "broker")
+    else:
+        broker = EmbeddedBroker(hall_dir, tmp_path / "broker")
     gateway = GatewayProcess(hall_dir, broker)
     made = []
 
@@ -193,6 +201,7 @@ def wired(hall_dir, mosquitto, tmp_path):
         broker.kill()
 
 
+@on_both_brokers
 def test_a_rating_travels_from_the_broker_to_the_ledger_and_its_receipt_back(wired):
     gateway, _, connect = wired
     device = connect()
@@ -228,6 +237,7 @@ def test_a_visit_is_asked_at_its_window_and_its_outcome_is_told_without_level(wi
     assert again == {"visit": WORDS[3], "window": device.place, "state": "rated"}
 
 
+@on_both_brokers
 def test_sigkill_loses_nothing_that_was_receipted(wired):
     gateway, _, connect = wired
     device = connect()
@@ -281,6 +291,7 @@ def test_sigterm_in_mid_stream_ends_cleanly_within_five_seconds(wired):
     assert "gateway stopped" in gateway.log.read_text()
 
 
+@on_both_brokers
 def test_a_broker_that_forgets_everything_costs_only_time(wired):
     gateway, broker, connect = wired
     device = connect()
