@@ -6,11 +6,11 @@ an ESP32 or ESP32-S3 with Wi-Fi. With board_evaluator and board_clock the only h
 import asyncio
 import gc
 import os
-import ssl
 import time
 
 import machine
 import network
+import tls
 
 from protocol import cbor
 
@@ -41,11 +41,11 @@ class Clock:
 def tls_context(files):
     """A context that checks the server's name and certificate. files: certificate, key, authority (DER)."""
     certificate, key, authority = files
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.load_cert_chain(certificate, key)
-    context.load_verify_locations(cadata=authority)
-    context.verify_mode = ssl.CERT_REQUIRED
-    if context.verify_mode != ssl.CERT_REQUIRED:  # starts as "none" on MicroPython: never trust the setter alone
+    context.load_verify_locations(authority)
+    context.verify_mode = tls.CERT_REQUIRED
+    if context.verify_mode != tls.CERT_REQUIRED:  # never trust the setter alone
         raise ValueError("tls")
     return context
 
@@ -55,16 +55,18 @@ class Esp32Board:
 
     def __init__(self, root, speed=1):
         self._root = root
+        self._tls = None
         self.clock = Clock(speed)
         self.network_clock = Clock()
         self.edge = asyncio.ThreadSafeFlag()
         self.watchdog = machine.WDT(timeout=WATCHDOG_MS)
         self._station = network.WLAN(network.STA_IF)
+        self._wake = lambda _: self.edge.set()
 
     def input_pin(self, number):
         """A pin with pull-up that wakes `edge` on both edges."""
         pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
-        pin.irq(lambda _: self.edge.set(), machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
+        pin.irq(self._wake, machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
         return pin
 
     def boot_reason(self):
@@ -99,10 +101,13 @@ class Esp32Board:
             await asyncio.sleep_ms(100)
         raise OSError("no wifi")
 
-    async def open_stream(self, host, port, tls_files, server_name):
+    def trust(self, tls_files):
+        """Certificate, key and authority (DER) for every connection from now on."""
+        self._tls = tls_context(tls_files)
+
+    async def open_stream(self, host, port, server_name):
         """(reader, writer) over TLS. An empty server name would be accepted and check nothing, so it is refused."""
         if not server_name:
             raise ValueError("server name")
         gc.collect()  # the handshake wants room
-        context = tls_context(tls_files)
-        return await asyncio.open_connection(host, port, ssl=context, server_hostname=server_name)
+        return await asyncio.open_connection(host, port, ssl=self._tls, server_hostname=server_name)

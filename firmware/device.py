@@ -35,6 +35,9 @@ class Device:
     """board: see board_evaluator.py. suite: DeviceSuite or HostSuite. identity: Identity. make_app: App class."""
 
     def __init__(self, board, suite, identity, make_app, journal_bytes=JOURNAL_BYTES):
+        # First what is large and stays, while the heap is empty: TLS context and the table of points.
+        board.trust(identity.tls_files())
+        signer = Signer(suite, identity.signing_key)
         self.board = board
         self.clock = board.clock
         self.identity = identity
@@ -47,7 +50,6 @@ class Device:
         channel = Channel(
             suite, identity.hall, identity.device, private, suite.load_public(identity.gateway_key), DEVICE
         )
-        signer = Signer(suite, identity.signing_key)
         self.recorder = Recorder(suite, identity, channel, signer, self.journal, self.uptime, self.wall_clock)
         self._link(suite, channel)
         self.app = make_app(self)
@@ -100,9 +102,7 @@ class Device:
     async def _open_stream(self):
         await self.board.connect()
         identity = self.identity
-        return await self.board.open_stream(
-            identity.broker_host, identity.broker_port, identity.tls_files(), identity.server_name
-        )
+        return await self.board.open_stream(identity.broker_host, identity.broker_port, identity.server_name)
 
     def _on_receipt(self, stream, through, holes):
         self.uplink.receipt(stream, through, holes)

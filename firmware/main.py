@@ -1,6 +1,7 @@
 """Where a device begins: read who we are, build the board of that kind, run, and reboot when anything fails."""
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -10,6 +11,9 @@ from protocol import event, record
 
 # Text of a fault that survives the reboot, in one event: the end of a traceback says most.
 CRASH_CHARS_MAX = 96
+BOOT_THRESHOLD_BYTES = 2048
+# A signature leaves 350 KB of garbage: without this it would spread over the whole heap and tear it into pieces.
+RUN_THRESHOLD_BYTES = 12288
 
 
 def build(board, suite, who):
@@ -56,12 +60,15 @@ def run(root="", speed=1, beside=None):
     """
     from protocol.suite_device import DeviceSuite
 
+    # What is made now stays for ever: collecting often keeps it together at the bottom of the heap.
+    gc.threshold(BOOT_THRESHOLD_BYTES)
     board = None
     try:
         who = identity.Identity(root)
         board = _board(who, speed)
         device = build(board, DeviceSuite(), who)
         report_crash(device)
+        gc.threshold(RUN_THRESHOLD_BYTES)
         asyncio.run(_serve(device, beside))
     except Exception as error:
         sys.print_exception(error)

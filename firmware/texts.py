@@ -1,7 +1,7 @@
 """Every text of the displays, Chinese and English: up to four lines of eight Chinese or sixteen English characters.
 
-One string, because one string lies in flash while a dictionary of many lies in the heap. A row: name, language, lines with "|"
-between them; `%s` is replaced by the window, the door, or a name. glyphs.py holds the glyphs of these texts and no others.
+One string, because one string lies in flash while a dictionary of many lies in the heap. A row: name, language, lines
+with "|" between them; `%s` is replaced by the window, the door, or a name. glyphs.py holds the glyphs of these texts.
 """
 
 TEXTS = """

@@ -20,7 +20,7 @@ class TwinFile:
     def _load(self, path):
         try:
             with open(path, "rb") as file:
-                data = file.read(_HEAD_BYTES + CONTENT_BYTES_MAX)
+                data = file.read()
         except OSError:
             return
         generation = int.from_bytes(data[:4], "big")

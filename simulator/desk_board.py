@@ -142,12 +142,15 @@ class DeskBoard:
     async def connect(self) -> None:
         """The host's network is there."""
 
+    def trust(self, tls_files: object) -> None:
+        """The files are read from the folder, in a form that CPython takes."""
+        self._context = tls_context(self._root)
+
     async def open_stream(
-        self, host: str, port: int, tls_files: object, server_name: str
+        self, host: str, port: int, server_name: str
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not server_name:
             raise ValueError("server name")
-        self._context = self._context or tls_context(self._root)
         return await asyncio.open_connection(host, port, ssl=self._context, server_hostname=server_name)
 
 

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from simulator.constant_folding import fold
+from simulator.short_names import shorten
 from simulator.unused_code import trim
 
 ADDRESS_VARIABLE = "HALLSEAL_ROM"
@@ -50,11 +51,15 @@ def build(packages: list[Path], modules: Path | None = None) -> bytes:
 
 
 def _shrink(folder: Path) -> None:
-    """Fold constants and leave out unused code in every module below `folder`, in place."""
-    paths = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in folder.rglob("*.py")}
+    """Fold constants, leave out unused code and shorten names in the packages below `folder`; modules at the top
+
+    stay.
+    """
+    paths = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in folder.rglob("*/*.py")}
+    tops = {path.stem: path.read_text("utf-8") for path in folder.glob("*.py")}
     sources = fold({module: path.read_text("utf-8") for module, path in paths.items()})
-    benches = [module for module in paths if "." not in module]  # called by the VM itself
-    for module, source in trim(sources, benches).items():
+    trimmed = trim({**sources, **tops}, keep=tops)
+    for module, source in shorten({module: trimmed[module] for module in paths}, tops.values()).items():
         paths[module].write_text(source, "utf-8")
 
 

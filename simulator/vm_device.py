@@ -15,7 +15,7 @@ from typing import Any
 from simulator import flash_image, rom
 from simulator.peripherals import Display, Hands
 
-HEAP = "96K"
+HEAP = "128K"
 # A pin of board_evaluator.py and board_clock.py: where the bench pulls.
 BUTTON_PINS = (4, 5, 6, 7, 15)
 TOUCH_PIN = 4

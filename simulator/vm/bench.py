@@ -13,6 +13,7 @@ PIN, I2C, UART, WATCHDOG, STATUS = b"P", b"I", b"U", b"W", b"S"
 _CONTENT_BYTES_MAX = 2048
 
 pins = {}  # number -> machine.Pin with an input
+handlers = {}  # number -> function of an input's interrupt
 uarts = {}  # number -> machine.UART
 _links = []
 
@@ -50,7 +51,9 @@ async def serve(device):
 
 def _take(device, kind, number, content):
     if kind == PIN and number in pins:
-        pins[number].change(content[0])
+        if pins[number].level != content[0]:
+            pins[number].level = content[0]
+            handlers[number](None)
     elif kind == UART and number in uarts:
         uarts[number].buffer += content
     elif kind == STATUS:

@@ -9,31 +9,24 @@ WDT_RESET = 3
 
 
 class Pin:
+    """An input holds the value that the bench gave it; an output tells the bench when it changes."""
+
     IN, OUT, PULL_UP, IRQ_FALLING, IRQ_RISING = 0, 1, 1, 2, 1
 
     def __init__(self, number, mode=IN, pull=None):
         self.number = number
-        self._value = 1 if mode == self.IN else 0
-        self._handler = None
+        self.level = 1 - mode  # inputs are pulled up, outputs start low
         if mode == self.IN:
             bench.pins[number] = self
 
     def value(self, *new):
-        if not new:
-            return self._value
-        if new[0] != self._value:
-            self._value = new[0]
-            bench.send(bench.PIN, self.number, bytes((self._value,)))
+        if new and new[0] != self.level:
+            self.level = new[0]
+            bench.send(bench.PIN, self.number, bytes(new))
+        return self.level
 
     def irq(self, handler, trigger):
-        self._handler = handler
-
-    def change(self, value):
-        """The bench moved the input."""
-        if value != self._value:
-            self._value = value
-            if self._handler:
-                self._handler(self)
+        bench.handlers[self.number] = handler
 
 
 class I2C:
