@@ -4,83 +4,24 @@ Runs inside a transaction of the ledger's writer thread, which alone owns the st
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, tuple_
+from sqlalchemy import Connection, insert, select, tuple_
 from sqlalchemy.dialects import sqlite
 
-from gateway import heartbeats, schema
+from gateway import heartbeats, schema, stream_rows
+from gateway.batch import DUPLICATE, EQUIVOCATION, STORED, Batch, Outcome, Standing, StreamKey, stray
 from gateway.continuity import Continuity
-from gateway.opening import Admitted, Arrival, Beat
-from gateway.quarantine import Quarantine, Stray
+from gateway.opening import Admitted, Beat
+from gateway.quarantine import Quarantine
 from gateway.visits import VisitBook
 from protocol import heartbeat, record, sign1
 from protocol.limits import PREV_BYTES
 
-STORED, DUPLICATE, EQUIVOCATION = "stored", "duplicate", "equivocation"
-
 # Streams whose state stays in memory, about 1 KiB each. A hall has one living stream per device; beyond the bound the
 # longest unused is read from the ledger again.
 STREAMS_MAX = 8192
-
-_Key = tuple[str, str]
-
-
-@dataclass(slots=True)
-class Batch:
-    """What the intake made of a batch of messages."""
-
-    records: list[Admitted] = field(default_factory=list)
-    beats: list[Beat] = field(default_factory=list)
-    strays: list[Stray] = field(default_factory=list)
-
-    def single(self) -> "list[Batch]":
-        """The same, one message a batch."""
-        return [
-            *(Batch(records=[one]) for one in self.records),
-            *(Batch(beats=[one]) for one in self.beats),
-            *(Batch(strays=[one]) for one in self.strays),
-        ]
-
-    def as_strays(self, reason: str) -> "Batch":
-        """The same messages, none of them accepted."""
-        arrivals = [one.arrival for one in self.records] + [one.arrival for one in self.beats]
-        return Batch(strays=[*(stray(reason, arrival) for arrival in arrivals), *self.strays])
-
-
-def stray(reason: str, arrival: Arrival) -> Stray:
-    """The message for the quarantine."""
-    return Stray(reason, arrival.topic, arrival.message, arrival.received_ms // 1000)
-
-
-class Standing(NamedTuple):
-    """How a stream stands after the commit: the content of a receipt."""
-
-    device: str
-    stream: str
-    through: int
-    holes: Sequence[Sequence[int]]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a batch, once it is on disk.
-
-    records: STORED, DUPLICATE or EQUIVOCATION, one for each of the batch. beats: the heartbeats that are new.
-    refused: reasons of what went to quarantine.
-    standings: of every stream that the batch touched; `fresh` names those to which it added something, `repeated`
-    those that only got again what they had. flags: how often each rule marked a new record.
-    """
-
-    records: list[str]
-    beats: list[Beat]
-    refused: list[str]
-    standings: dict[_Key, Standing]
-    fresh: set[_Key]
-    repeated: set[_Key]
-    flags: Mapping[str, int]
 
 
 class Admission:
@@ -89,7 +30,7 @@ class Admission:
     def __init__(self, quarantine: Quarantine, visits: VisitBook) -> None:
         self._quarantine = quarantine
         self.visits = visits
-        self._streams: OrderedDict[_Key, Continuity] = OrderedDict()
+        self._streams: OrderedDict[StreamKey, Continuity] = OrderedDict()
 
     def forget(self) -> None:
         """After a rollback: read the streams from disk again."""
@@ -118,49 +59,18 @@ class Admission:
         while len(self._streams) > STREAMS_MAX:
             self._streams.popitem(last=False)
 
-    def state(self, connection: Connection, key: _Key, now_s: int) -> Continuity:
+    def state(self, connection: Connection, key: StreamKey, now_s: int) -> Continuity:
         """The stream's state: from memory, from the ledger, or that of a stream never seen."""
         state = self._streams.get(key)
         if state is None:
-            state = self._streams[key] = _load(connection, key) or Continuity(_next_number(connection, key[0]), now_s)
+            state = self._streams[key] = stream_rows.load(connection, key) or Continuity(
+                stream_rows.next_number(connection, key[0]), now_s
+            )
         self._streams.move_to_end(key)
         return state
 
 
-def _load(connection: Connection, key: _Key) -> Continuity | None:
-    table = schema.stream
-    row = connection.execute(select(table).where(table.c.device == key[0], table.c.stream == key[1])).first()
-    if row is None:
-        return None
-    state = Continuity(
-        number=row.number,
-        opened_s=row.opened_s,
-        through=row.through,
-        through_digest=row.through_digest,
-        highest=row.highest,
-        declared=row.declared,
-        stored=row.stored,
-        duplicates=row.duplicates,
-        equivocations=row.equivocations,
-    )
-    if state.through < state.highest:
-        state.reload(_stored_above(connection, key, state.through))
-    return state
-
-
-def _next_number(connection: Connection, device: str) -> int:
-    table = schema.stream
-    last = connection.execute(select(func.max(table.c.number)).where(table.c.device == device)).scalar()
-    return (last or 0) + 1
-
-
-def _stored_above(connection: Connection, key: _Key, through: int) -> Any:
-    table = schema.record
-    mine = (table.c.device == key[0]) & (table.c.stream == key[1])
-    return connection.execute(select(table.c.seq).where(mine, table.c.seq > through).order_by(table.c.seq)).scalars()
-
-
-def _standing(key: _Key, state: Continuity) -> Standing:
+def _standing(key: StreamKey, state: Continuity) -> Standing:
     return Standing(key[0], key[1], state.through, state.holes())
 
 
@@ -175,17 +85,19 @@ class _Run:
         self._stored: dict[tuple[str, str, int], bytes] | None = None
         self._rows: list[dict[str, Any]] = []
         self._new: dict[tuple[str, str, int], Admitted] = {}
-        self.touched: dict[_Key, Continuity] = {}
-        self.fresh: set[_Key] = set()
-        self.repeated: set[_Key] = set()
+        self.touched: dict[StreamKey, Continuity] = {}
+        self.fresh: set[StreamKey] = set()
+        self.repeated: set[StreamKey] = set()
         self.flags: Counter[str] = Counter()
 
-    def _touch(self, key: _Key, now_s: int) -> Continuity:
+    def _touch(self, key: StreamKey, now_s: int) -> Continuity:
         state = self.touched.get(key)
         if state is None:
             state = self.touched[key] = self._owner.state(self._connection, key, now_s)
             if state.stored == 0 and state.declared == 0:
-                self._save({key: state})  # the number is taken, should the same batch open another stream
+                stream_rows.save(
+                    self._connection, {key: state}
+                )  # the number is taken, should the same batch open another stream
         return state
 
     def offer(self, one: Admitted) -> str:
@@ -207,11 +119,11 @@ class _Run:
             return []
         return self._owner.visits.settle(self._connection, self._visits, one.visit, one.rated)
 
-    def _held(self, key: _Key, state: Continuity, seq: int) -> bool:
+    def _held(self, key: StreamKey, state: Continuity, seq: int) -> bool:
         held = state.holds(seq)
         return self._digest(key, seq) is not None if held is None else held
 
-    def _digest(self, key: _Key, seq: int) -> bytes | None:
+    def _digest(self, key: StreamKey, seq: int) -> bytes | None:
         """SHA-256 of the stored payload; None when it is not stored."""
         new = self._new.get((*key, seq))
         if new:
@@ -227,13 +139,13 @@ class _Run:
         rows = self._connection.execute(select(*identity, table.c.digest).where(tuple_(*identity).in_(list(wanted))))
         return {(row.device, row.stream, row.seq): row.digest for row in rows}
 
-    def _column(self, key: _Key, seq: int, column: Any) -> bytes | None:
+    def _column(self, key: StreamKey, seq: int, column: Any) -> bytes | None:
         table = schema.record
         query = select(column).where(table.c.device == key[0], table.c.stream == key[1], table.c.seq == seq)
         found: bytes | None = self._connection.execute(query).scalar()
         return found
 
-    def _again(self, key: _Key, state: Continuity, one: Admitted) -> str:
+    def _again(self, key: StreamKey, state: Continuity, one: Admitted) -> str:
         stored = self._digest(key, one.seq)
         self.repeated.add(key)
         if stored == one.digest:
@@ -243,7 +155,7 @@ class _Run:
         return EQUIVOCATION
 
     def _contradict(
-        self, key: _Key, state: Continuity, seq: int, stored: bytes, digest: bytes, evidence: bytes, now_s: int
+        self, key: StreamKey, state: Continuity, seq: int, stored: bytes, digest: bytes, evidence: bytes, now_s: int
     ) -> None:
         """Keep the second statement beside the first; once for each."""
         row = {
@@ -259,7 +171,7 @@ class _Run:
             sqlite.insert(schema.equivocation).values(row).on_conflict_do_nothing()
         ).rowcount
 
-    def _stream_flags(self, key: _Key, state: Continuity, one: Admitted) -> list[str]:
+    def _stream_flags(self, key: StreamKey, state: Continuity, one: Admitted) -> list[str]:
         found = []
         if one.seq == 1 and one.opening is None:
             found.append("unopened")
@@ -269,7 +181,7 @@ class _Run:
             found.append("chain")
         return found
 
-    def _opening_flags(self, key: _Key, state: Continuity, one: Admitted) -> list[str]:
+    def _opening_flags(self, key: StreamKey, state: Continuity, one: Admitted) -> list[str]:
         """What the device says of the stream before, against what the ledger knows of it."""
         assert one.opening is not None
         before = self._stream_before(key, state)
@@ -283,13 +195,13 @@ class _Run:
             previous.declared = max(previous.declared, head)
         return found
 
-    def _stream_before(self, key: _Key, state: Continuity) -> str | None:
+    def _stream_before(self, key: StreamKey, state: Continuity) -> str | None:
         table = schema.stream
         query = select(table.c.stream).where(table.c.device == key[0], table.c.number < state.number)
         found: str | None = self._connection.execute(query.order_by(table.c.number.desc()).limit(1)).scalar()
         return found
 
-    def _chained(self, key: _Key, state: Continuity, one: Admitted) -> bool:
+    def _chained(self, key: StreamKey, state: Continuity, one: Admitted) -> bool:
         """The hash chain holds towards the neighbours that are stored."""
         if one.seq > 1 and self._held(key, state, one.seq - 1):
             known = state.through_digest if one.seq - 1 == state.through else None
@@ -300,7 +212,7 @@ class _Run:
             return self._prev_of(key, one.seq + 1) in (None, one.digest[:PREV_BYTES])
         return True
 
-    def _prev_of(self, key: _Key, seq: int) -> bytes | None:
+    def _prev_of(self, key: StreamKey, seq: int) -> bytes | None:
         new = self._new.get((*key, seq))
         if new is not None:
             return new.prev
@@ -327,25 +239,8 @@ class _Run:
             self._connection.execute(insert(schema.record), self._rows)
         for key, state in self.touched.items():
             if state.outdated:  # only now, for it reads the rows just written as well
-                state.reload(_stored_above(self._connection, key, state.through))
-        self._save(self.touched)
-
-    def _save(self, streams: dict[_Key, Continuity]) -> None:
-        rows = [_stream_row(key, state) for key, state in streams.items()]
-        if rows:
-            statement = sqlite.insert(schema.stream)
-            changed = {name: statement.excluded[name] for name in _STREAM_CHANGES}
-            keys = [schema.stream.c.device, schema.stream.c.stream]
-            self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
-
-
-_STREAM_CHANGES = ("through", "through_digest", "highest", "declared", "stored", "duplicates", "equivocations")
-
-
-def _stream_row(key: _Key, state: Continuity) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(state, name) for name in _STREAM_CHANGES}
-    row.update(device=key[0], stream=key[1], number=state.number, opened_s=state.opened_s)
-    return row
+                state.reload(stream_rows.stored_above(self._connection, key, state.through))
+        stream_rows.save(self._connection, self.touched)
 
 
 def _row(one: Admitted, flags: Sequence[str]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import configuration, ledger, logs, quarantine, rules
+from gateway import configuration, ledger_file, logs, quarantine, rules
 from gateway.configuration import ConfigurationError
-from gateway.ledger import LedgerError
+from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
 
 QUARANTINE_ROWS_MAX = 1000
@@ -96,8 +96,8 @@ def _check(loaded: configuration.GatewayConfiguration, _options: argparse.Namesp
 
 def _list(loaded: configuration.GatewayConfiguration, options: argparse.Namespace) -> int:
     path = loaded.store.ledger
-    by_reason = ledger.look(path, quarantine.held_by_reason)
-    rows = ledger.look(path, lambda connection: quarantine.held(connection, options.limit, options.reason))
+    by_reason = ledger_file.look(path, quarantine.held_by_reason)
+    rows = ledger_file.look(path, lambda connection: quarantine.held(connection, options.limit, options.reason))
     if not rows:
         print("nothing is in quarantine" + (f" for {options.reason}" if options.reason else ""))
         return 0

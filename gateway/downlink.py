@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from gateway.admission import Outcome, Standing
+from gateway.batch import Outcome, Standing
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
 from gateway.device_settings import DesiredSettings

@@ -14,11 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from gateway.admission import STORED, STREAMS_MAX, Admission, Batch, Outcome, stray
+from gateway.admission import STREAMS_MAX, Admission
+from gateway.batch import STORED, Batch, Outcome, stray
 from gateway.configuration import IntakeSettings
 from gateway.hall_clock import HallClock
 from gateway.identity_seal import IdentitySeal
-from gateway.ledger import Ledger, LedgerError
+from gateway.ledger import Ledger
+from gateway.ledger_file import LedgerError
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.opening import Arrival, Beat, Opened, Opener

@@ -3,9 +3,7 @@
 Readers may call from any thread; they see whole commits only, in the order of `position`.
 """
 
-import fcntl
 import json
-import os
 import queue
 import threading
 import time
@@ -14,11 +12,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway import quarantine, schema
+from gateway import ledger_file, quarantine, schema
+from gateway.ledger_file import LedgerError
 from gateway.logs import Log
 
 # What one call of records_after returns at most: a page of about 2 MiB.
@@ -27,17 +26,8 @@ PAGE_RECORDS_MAX = 1000
 JOBS_MAX = 64
 # Jobs that share one transaction and one sync.
 GROUP_MAX = 32
-# Real ms that a connection waits for another process (a technician's query) before it fails and is tried again.
-BUSY_TIMEOUT_MS = 5000
-# Bytes that the write-ahead log is cut back to after a checkpoint.
-WAL_BYTES_KEPT = 16 << 20
-
 _log = Log("ledger")
 _Result = TypeVar("_Result")
-
-
-class LedgerError(Exception):
-    """The ledger cannot be used. str() says what to do; it holds no record content."""
 
 
 class LedgerRecord(NamedTuple):
@@ -117,12 +107,12 @@ class Ledger:
 
     def __init__(self, path: Path, observe: Callable[[float], None] = lambda seconds: None) -> None:
         self._observe = observe
-        self._lock_file = _lock(path)
+        self._lock_file = ledger_file.lock(path)
         try:
-            self._writing = _engine(path, writer=True)
-            self._reading = _engine(path, writer=False)
+            self._writing = ledger_file.engine(path, writer=True)
+            self._reading = ledger_file.engine(path, writer=False)
             self._connection = self._writing.connect()
-            _prepare(self._connection)
+            ledger_file.prepare(self._connection)
             with self._connection.begin():
                 self._position = _last_position(self._connection)
         except SQLAlchemyError as error:
@@ -273,68 +263,6 @@ class Ledger:
         self._writing.dispose()
         self._reading.dispose()
         self._lock_file.close()
-
-
-def look(path: Path, query: Callable[[Connection], _Result]) -> _Result:
-    """Run a query on the ledger file of a gateway that may be running. Raises LedgerError when there is none."""
-    if not path.is_file():
-        raise LedgerError(f"{path}: there is no ledger yet; the gateway makes it when it first runs")
-    engine = _engine(path, writer=False)
-    try:
-        with engine.connect() as connection:
-            return query(connection)
-    except SQLAlchemyError as error:
-        raise LedgerError(f"{path}: cannot be read ({type(error.__cause__ or error).__name__})") from None
-    finally:
-        engine.dispose()
-
-
-def _lock(path: Path) -> Any:
-    """Hold the file beside the ledger, so that no second gateway writes the same ledger; freed with the process."""
-    try:
-        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        file = os.fdopen(descriptor, "r+")
-        # The ledger itself is made here, so that it is never readable by others, not even for a moment.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise LedgerError(f"{path}: cannot be written ({error.strerror}); check the folder and its owner") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise LedgerError(f"{path}: another gateway uses this ledger; stop it first") from None
-    return file
-
-
-def _engine(path: Path, writer: bool) -> Engine:
-    """Connections of one kind. The readers' cannot write."""
-    # hide_parameters: the text of an error must not carry a record.
-    engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: Any) -> None:
-        execute = connection.execute
-        execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        if not writer:
-            execute("PRAGMA query_only=ON")
-            return
-        if execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
-            raise LedgerError("the folder's file system has no shared memory for WAL; put the ledger on a local disk")
-        execute("PRAGMA synchronous=FULL")
-        execute("PRAGMA secure_delete=ON")  # keys of past days shall be gone, not only unlinked
-        execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}")
-
-    return engine
-
-
-def _prepare(connection: Connection) -> None:
-    """Make the tables of a new ledger; refuse one that another version made."""
-    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if found not in (0, schema.SCHEMA_VERSION):
-        raise LedgerError(f"was made by another version of Hallseal (schema {found}); install that version")
-    schema.metadata.create_all(connection)
-    connection.exec_driver_sql(f"PRAGMA user_version={schema.SCHEMA_VERSION}")
-    connection.commit()
 
 
 def _last_position(connection: Connection) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from gateway.admission import Standing
+from gateway.batch import Standing
 from protocol.limits import HOLES_MAX
 from protocol.receipt import Receipt
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway import intake as intake_module
 from gateway import rules, schema
-from gateway.admission import DUPLICATE, EQUIVOCATION, STORED
+from gateway.batch import DUPLICATE, EQUIVOCATION, STORED
 from protocol import channel, command, disclosure, event, rating, receipt, record, refusal, sealed_record, sign1
 from protocol import topic as topics
 

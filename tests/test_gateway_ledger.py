@@ -14,10 +14,10 @@ from sealing_device import MORNING_S
 from sqlalchemy import insert
 
 from gateway import continuity as continuity_module
-from gateway import ledger as ledger_module
-from gateway import schema
+from gateway import ledger_file, schema
 from gateway.continuity import ISLANDS_MAX, Continuity
-from gateway.ledger import PAGE_RECORDS_MAX, Ledger, LedgerError
+from gateway.ledger import PAGE_RECORDS_MAX, Ledger
+from gateway.ledger_file import LedgerError
 from gateway.opening import Arrival
 from protocol import event
 from protocol.limits import HOLES_MAX
@@ -194,9 +194,9 @@ def test_the_summary_counts_what_is_there(hall, device):
 
 def test_a_technician_can_look_while_the_gateway_runs_but_not_into_nothing(hall, device, tmp_path):
     hall.take(device.opened())
-    assert ledger_module.look(tmp_path / "ledger.db", lambda c: len(c.execute(schema.record.select()).all())) == 1
+    assert ledger_file.look(tmp_path / "ledger.db", lambda c: len(c.execute(schema.record.select()).all())) == 1
     with pytest.raises(LedgerError, match="there is no ledger yet"):
-        ledger_module.look(tmp_path / "none.db", lambda connection: None)
+        ledger_file.look(tmp_path / "none.db", lambda connection: None)
 
 
 # --- Continuity.

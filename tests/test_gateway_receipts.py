@@ -6,7 +6,7 @@ import pytest
 from gateway_hall import GatewayHall
 from sealing_device import SUITE
 
-from gateway.admission import Standing
+from gateway.batch import Standing
 from gateway.command_counters import BLOCK, CommandCounters
 from gateway.receipts import AGAIN_INTERVAL_S, ReceiptSchedule, receipt_of
 from protocol import command, receipt

@@ -24,7 +24,7 @@ from hall_broker import EmbeddedBroker, Mosquitto, free_port
 from paho.mqtt.enums import CallbackAPIVersion
 from sealing_device import SUITE, SealingDevice
 
-from gateway import cli, ledger, schema
+from gateway import cli, ledger_file, schema
 from protocol import rating, topic
 from protocol.refusal import Refused
 
@@ -102,7 +102,7 @@ class GatewayProcess:
         return time.monotonic() - began, status
 
     def look(self, query):
-        return ledger.look(self.folder / "ledger.db", query)
+        return ledger_file.look(self.folder / "ledger.db", query)
 
     def stored(self, device):
         """{(stream, seq): digest} in the ledger file."""
