@@ -221,7 +221,9 @@ class Intake:
         self._metrics.count("commit_failed")
         # An OperationalError is the disk's (full, busy), and time mends it; any other is ours, caused by one message.
         again = self._again if isinstance(error, OperationalError) else self._one_by_one
-        threading.Timer(RETRY_S, again, (batch, messages)).start()
+        retry = threading.Timer(RETRY_S, again, (batch, messages))
+        retry.daemon = True
+        retry.start()
 
     def _again(self, batch: Batch, messages: int) -> None:
         try:

@@ -257,6 +257,10 @@ class Ledger:
         self._closing = True
         self._jobs.put(None)
         self._thread.join()
+        while not self._jobs.empty():  # handed in while we closed: whoever waits for it must know
+            late = self._jobs.get()
+            if late is not None:
+                late.future.set_exception(LedgerError("the ledger is closed"))
         with self._grown:
             self._grown.notify_all()
         self._connection.close()
