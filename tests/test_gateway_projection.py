@@ -99,6 +99,19 @@ def test_a_page_is_offered_again_when_the_cursor_cannot_be_saved():
     assert projection.stop(1)
 
 
+def test_records_that_come_singly_are_taken_together():
+    ledger, pages = LedgerInMemory(rating(1)), []
+    projection = Projection("central", ledger, 0, pages.append, lambda at: None, Metrics(), linger_s=0.3)
+    projection.start()
+    until(lambda: len(pages) == 1)
+    for number in range(2, 12):
+        ledger.append(rating(number))
+        time.sleep(0.005)
+    until(lambda: projection.position == 11)
+    assert [len(page) for page in pages] == [1, 10]
+    assert projection.stop(1)
+
+
 def test_stopping_drains_what_is_there_and_says_so():
     ledger, taker = LedgerInMemory(*map(rating, range(1, 50))), Taker()
     projection = follow(ledger, taker)
