@@ -89,6 +89,7 @@ class Device:
 
     def record(self, kind, claims, redactable=None):
         """Make a record durable; its seq. Raises JournalFull after saying so once in the stream."""
+        began_ms = self.board.network_clock.ticks_ms()
         try:
             seq = self.recorder.record(kind, claims, redactable)
         except JournalFull:
@@ -96,7 +97,7 @@ class Device:
                 self._full_reported = True
                 self.record(record.EVENT, {event.CODE: event.JOURNAL_FULL, event.VALUE: self.journal.pending()})
             raise
-        self.uplink.recorded(seq)
+        self.uplink.recorded(seq, began_ms)
         return seq
 
     async def _open_stream(self):
@@ -176,5 +177,5 @@ class Device:
             "online": self.online,
             "error": self.uplink.error,
             "clock_source": self.wall_clock.source,
-            "record_to_receipt_ms": list(self.uplink.latencies_ms),
+            "press_to_receipt_ms": list(self.uplink.latencies_ms),
         }

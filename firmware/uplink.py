@@ -55,10 +55,10 @@ class Uplink:
         """Something may have to be sent: a new record, a receipt, a heartbeat."""
         self._wake.set()
 
-    def recorded(self, seq):
-        """A record was just made; its time to the receipt is measured from now."""
+    def recorded(self, seq, began_ms):
+        """A record was just made; its way to the receipt is measured from began_ms (network clock)."""
         if len(self._recorded) < LATENCIES_KEPT:
-            self._recorded[seq] = self._clock.ticks_ms()
+            self._recorded[seq] = began_ms
         self._wake.set()
 
     def receipt(self, stream, through, holes):

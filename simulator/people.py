@@ -1,0 +1,103 @@
+"""Visitors and staff: they open visits, press, wait, touch sensors, and count for themselves what they did."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import Any
+
+import httpx
+
+from simulator import morning
+from simulator.control import ControlClient
+from simulator.hall_time import HallTime
+
+# A visit that was asked for appears on the display within this; a broker that is down loses the question.
+ASK_TIMEOUT_S = 3.0
+_LOOK_S = 0.08
+
+
+class People:
+    """done: per device, how many ratings, time-outs and punches people saw through. levels: what was pressed.
+
+    Nothing here asks a device what it counted: a thanks seen, a question that ended unanswered, is what people know.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, time: HallTime, stop: asyncio.Event) -> None:
+        self._client = client
+        self._time = time
+        self._stop = stop
+        self.done: Counter[str] = Counter()
+        self.levels: Counter[int] = Counter()
+        self.timed_out = 0
+        self.late = 0
+        self.refused = 0
+
+    async def _pause(self, hall_s: float) -> bool:
+        """Wait in hall time; False when the demo ends meanwhile."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), self._time.real_s(hall_s))
+        return not self._stop.is_set()
+
+    async def window(self, devices: ControlClient, device: str, window: str, seed: int) -> None:
+        """The visitors of one window, one after the other, until the demo ends."""
+        line = morning.Window(seed, window)
+        while True:
+            act = line.next()
+            if not await self._pause(act.gap_s):
+                return
+            if act.outcome == morning.WALK_UP or await self._asked(devices, device, window, act):
+                await self._finish(devices, device, act)
+            elif act.level:  # the question got lost: the visitor presses all the same
+                await self._press(devices, device, act)
+
+    async def _asked(self, devices: ControlClient, device: str, window: str, act: morning.Act) -> bool:
+        """Open the visit and wait for the question on the display."""
+        body: dict[str, Any] = {"window": window, "visit": act.number, "timeout_s": act.timeout_s}
+        if act.applicant:
+            body["applicant"] = act.applicant
+        try:
+            answer = await self._client.post("/api/v1/visits", json=body)
+        except httpx.HTTPError:
+            self.refused += 1
+            return False
+        if answer.status_code != 200:
+            self.refused += 1
+            return False
+        return await self._sees(devices, device, "ask", ASK_TIMEOUT_S)
+
+    async def _sees(self, devices: ControlClient, device: str, word: str, timeout_s: float) -> bool:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while asyncio.get_running_loop().time() < deadline:
+            if await self._screen(devices, device) == word:
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
+
+    async def _screen(self, devices: ControlClient, device: str) -> str:
+        return str((await devices.ask(do="status", device=device)).get("screen", ""))
+
+    async def _finish(self, devices: ControlClient, device: str, act: morning.Act) -> None:
+        if act.level:
+            await asyncio.sleep(self._time.real_s(act.delay_s))  # once asked, visitors press even at closing time
+            await self._press(devices, device, act)
+            return
+        while await self._screen(devices, device) == "ask":
+            await asyncio.sleep(_LOOK_S)
+        self.timed_out += 1
+        self.done[device] += 1
+
+    async def _press(self, devices: ControlClient, device: str, act: morning.Act) -> None:
+        answer = await devices.ask(do="press", device=device, level=act.level)
+        if answer.get("thanked"):
+            self.done[device] += 1
+            self.levels[int(act.level or 0)] += 1
+
+    async def door(self, devices: ControlClient, device: str, plan: list[morning.Touch]) -> None:
+        """The staff of one door, in order of arrival."""
+        for touch in plan:
+            if not await self._pause(touch.at_s - self._time.time_of_day_s()):
+                return
+            answer = await devices.ask(do="touch", device=device, finger=touch.slot)
+            if answer.get("thanked"):
+                self.done[device] += 1
+                self.late += morning.is_late(self._time.time_of_day_s())
