@@ -70,9 +70,7 @@ class Browser:
 
     def resize(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
         """Set viewport (CSS pixels) and colour scheme."""
-        self._call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
 
