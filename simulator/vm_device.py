@@ -1,22 +1,20 @@
-"""A device as it is:
-
-the firmware on a real MicroPython VM, in a process of its own, with its peripherals on this bench.
-"""
+"""A device as it is: the firmware on a real MicroPython VM, in a process of its own, its peripherals on this bench."""
 
 import asyncio
-import contextlib
 import importlib.util
 import json
-import os
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from simulator import flash_image, rom
+from simulator import bench_link, flash_image, rom
+from simulator.bench_link import BenchLink
 from simulator.peripherals import Display, Hands
+from simulator.press_timing import PressTiming
+from simulator.vm_process import VmProcess
 
-HEAP = "128K"
-# A pin of board_evaluator.py and board_clock.py: where the bench pulls.
+HEAP = "96K"
+# Pins of board_evaluator.py and board_clock.py: where the bench pulls. A test holds them against those files.
 BUTTON_PINS = (4, 5, 6, 7, 15)
 TOUCH_PIN = 4
 _STATUS_TIMEOUT_S = 5
@@ -38,7 +36,7 @@ class VmDevice:
     """device: name. flash: folder from provisioning. scratch: folder for image and log. enrolled: slots of a clock.
 
     Use start(), then hands, display and status(); stop() ends it. A device that exits or stops feeding its watchdog is
-    reset, as a board would be: restarts counts how often.
+    reset, as a board would be: restarts counts how often. Its flash image outlives it.
     """
 
     def __init__(
@@ -54,115 +52,77 @@ class VmDevice:
     ) -> None:
         self.device = device
         self.kind = kind
-        self._image = scratch / f"{device}.flash"
-        self._log = scratch / f"{device}.log"
-        self._rom = rom_image
-        self._speed = speed
-        self._heap = heap
-        if not self._image.exists():
-            flash_image.make(flash, self._image)
+        self.image = scratch / f"{device}.flash"
+        self.log = scratch / f"{device}.log"
+        if not self.image.exists():
+            flash_image.make(flash, self.image)
         self.display = Display()
-        self.hands = Hands(self._set_button, self._set_touch, enrolled)
-        self.restarts = 0
-        self.lamps = [0] * 256
-        self._writer: asyncio.StreamWriter | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self.timing = PressTiming()
+        self.hands = Hands(self._set_button, self._set_touch, enrolled, lambda: self.timing.acted(time.monotonic()))
+        self.lamps: dict[int, int] = {}
+        self._link = BenchLink(self._take)
+        self._environment = {"HALLSEAL_FLASH": str(self.image), "HALLSEAL_SPEED": str(speed)}
+        self._process = VmProcess(rom_image, heap, self._environment, self.log, self._link.unplug)
         self._answer: asyncio.Future[dict[str, Any]] | None = None
         self._asking = asyncio.Lock()
-        self._fed_at = 0.0
-        self._watchdog_s = 3600.0
-        self._server: asyncio.Server | None = None
-        self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Boot and keep running."""
-        self._server = await asyncio.start_server(self._wires, "127.0.0.1", 0)
-        self._keeper = asyncio.create_task(self._keep())
+        self._environment["HALLSEAL_BENCH"] = str(await self._link.open())
+        self._process.start()
 
-    async def _keep(self) -> None:
-        """One process after the other, until stop()."""
-        while True:
-            with self._log.open("ab") as log:
-                self._process = await self._spawn(log)
-                bite = asyncio.create_task(self._bite(self._process))
-                await self._process.wait()
-                bite.cancel()
-            self.restarts += 1
-            await asyncio.sleep(0.2)
-
-    async def _spawn(self, log: Any) -> asyncio.subprocess.Process:
-        assert self._server is not None
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "HALLSEAL_FLASH": str(self._image),
-            "HALLSEAL_BENCH": str(self._server.sockets[0].getsockname()[1]),
-            "HALLSEAL_SPEED": str(self._speed),
-        }
-        start = Path(__file__).parent / "vm" / "start.py"
-        command = [sys.executable, "-m", "simulator.rom", str(self._rom), "-X", f"heapsize={self._heap}", str(start)]
-        self._fed_at, self._watchdog_s = asyncio.get_running_loop().time(), 3600.0
-        return await asyncio.create_subprocess_exec(
-            *command, cwd=_PACKAGES, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
-        )
-
-    async def _bite(self, process: asyncio.subprocess.Process) -> None:
-        """The watchdog: a device that stopped feeding is reset."""
-        while True:
-            await asyncio.sleep(0.5)
-            if asyncio.get_running_loop().time() - self._fed_at > self._watchdog_s:
-                process.kill()
-
-    async def _wires(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Frames from the device; see simulator/vm/bench.py."""
-        self._writer = writer
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readexactly(4)
-                content = await reader.readexactly(int.from_bytes(head[2:], "big"))
-                self._take(head[:1], head[1], content)
-
-    def _take(self, kind: bytes, number: int, content: bytes) -> None:
-        if kind == b"I":
+    def _take(self, port: int, content: bytes) -> None:
+        """A frame from the board."""
+        if port == bench_link.I2C:
             self.display.write(content[1:])
-        elif kind == b"P":
-            self.lamps[number] = content[0]
-        elif kind == b"U":
-            self._send(b"U", number, self.hands.sensor.receive(content))
-        elif kind == b"W":
-            self._fed_at = asyncio.get_running_loop().time()
-            self._watchdog_s = int.from_bytes(content, "big") / 1000
-        elif kind == b"S" and self._answer and not self._answer.done():
-            self._answer.set_result(json.loads(content))
-
-    def _send(self, kind: bytes, number: int, content: bytes = b"") -> None:
-        if self._writer and not self._writer.is_closing():
-            self._writer.write(kind + bytes((number,)) + len(content).to_bytes(2, "big") + content)
+        elif port == bench_link.UART:
+            self._link.send(port, self.hands.sensor.receive(content))
+        elif port == bench_link.WATCHDOG:
+            self._process.feed(int.from_bytes(content, "big"))
+        elif port == bench_link.RECORDED:
+            self.timing.recorded(content[0], int.from_bytes(content[1:], "big"), time.monotonic())
+        elif port == bench_link.TRIMMED:
+            self.timing.receipted(int.from_bytes(content, "big"), time.monotonic())
+        elif port == bench_link.STATUS:
+            if self._answer and not self._answer.done():
+                self._answer.set_result(json.loads(content))
+        else:
+            self.lamps[port] = content[0]
 
     def _set_button(self, index: int, value: int) -> None:
-        self._send(b"P", BUTTON_PINS[index], bytes((value,)))
+        self._link.send(BUTTON_PINS[index], bytes((value,)))
 
     def _set_touch(self, value: int) -> None:
-        self._send(b"P", TOUCH_PIN, bytes((value,)))
+        self._link.send(TOUCH_PIN, bytes((value,)))
 
     async def status(self) -> dict[str, Any]:
-        """Device.status() of the firmware. Raises TimeoutError while the device does not answer."""
+        """Device.status() of the firmware, with press_to_receipt_ms as people see it, not as the device does.
+
+        Raises ConnectionError while the device is off or boots, TimeoutError when it does not answer.
+        """
         async with self._asking:
+            if not self._link.plugged:
+                raise ConnectionError(f"{self.device} is off")
             self._answer = asyncio.get_running_loop().create_future()
-            self._send(b"S", 0)
-            return await asyncio.wait_for(self._answer, _STATUS_TIMEOUT_S)
+            self._link.send(bench_link.STATUS)
+            answer = await asyncio.wait_for(self._answer, _STATUS_TIMEOUT_S)
+        return {**answer, "press_to_receipt_ms": list(self.timing.recent_ms)}
 
     @property
     def pid(self) -> int | None:
-        """Process id of the VM."""
-        return self._process.pid if self._process and self._process.returncode is None else None
+        """Process id of the VM, while it runs."""
+        return self._process.pid
+
+    @property
+    def restarts(self) -> int:
+        """How often it was reset."""
+        return self._process.restarts
+
+    def cut_power(self) -> None:
+        """Off in the middle of whatever it does, and on again."""
+        self._process.cut_power()
 
     async def stop(self) -> None:
-        """End the process; its flash stays."""
-        if self._keeper:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        if self._process and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
-        if self._server:
-            self._server.close()
+        """End the process; the flash stays."""
+        await self._process.stop()
+        self._link.close()

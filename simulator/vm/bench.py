@@ -1,60 +1,52 @@
-"""The wires of a simulated device: pins, I2C, UART and watchdog on one loopback socket to the bench that plays the
-hall.
+"""The wires of a simulated board: one loopback socket to the bench that plays the hall (simulator/bench_link.py).
 
-A frame: kind (1 byte), number (1 byte: pin, or bus), length (2 bytes), content. See simulator/peripherals.py for the
-other end.
+A frame either way: port (1 byte), length (2 bytes), content. What all of simulator/vm takes from the heap is C code
+on a
+board, and firmware must not pay for it: few functions, few names.
 """
 
 import asyncio
 import json
 import socket
 
-PIN, I2C, UART, WATCHDOG, STATUS = b"P", b"I", b"U", b"W", b"S"
-_CONTENT_BYTES_MAX = 2048
+# Ports below are pin numbers: content is the level. The others carry bytes of a bus, or what the bench must know.
+UART, I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 250, 251, 252, 253, 254, 255
 
-pins = {}  # number -> machine.Pin with an input
-handlers = {}  # number -> function of an input's interrupt
-uarts = {}  # number -> machine.UART
-_links = []
+parts = {}  # port -> function of the content that the bench sent
+_link = None
 
 
 def connect(port):
     """Connect to the bench on this machine."""
-    link = socket.socket()
-    link.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
-    _links.append(link)
+    global _link
+    _link = socket.socket()
+    _link.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
 
 
-def send(kind, number, content=b""):
-    """One frame to the bench."""
-    data = kind + bytes((number, len(content) >> 8, len(content) & 0xFF)) + content
-    link = _links[0]
-    while data:
-        try:
-            data = data[link.send(data) :]
-        except OSError as error:
-            if error.errno != 11:  # EAGAIN: asyncio made the socket non-blocking
-                raise
+def send(port, content):
+    """One frame to the bench, in one call, so that it leaves in one piece."""
+    _link.write(bytes((port, len(content) >> 8, len(content) & 0xFF)) + content)
 
 
 async def serve(device):
-    """Take frames from the bench for ever."""
-    reader = asyncio.StreamReader(_links[0])
+    """Take frames from the bench for ever, and tell it of every record that this device writes and trims."""
+    record, trim = device.record, device.journal.trim
+
+    def recorded(kind, *rest):
+        seq = record(kind, *rest)
+        send(RECORDED, bytes((kind,)) + seq.to_bytes(4, "big"))
+        return seq
+
+    def trimmed(through):
+        trim(through)
+        send(TRIMMED, through.to_bytes(4, "big"))
+
+    device.record, device.journal.trim = recorded, trimmed
+    parts[STATUS] = lambda _: send(STATUS, json.dumps(device.status()).encode())
+    reader = asyncio.StreamReader(_link)
     while True:
-        head = await reader.readexactly(4)
-        size = head[2] << 8 | head[3]
-        if size > _CONTENT_BYTES_MAX:
-            raise OSError("bench")
+        head = await reader.readexactly(3)
+        size = head[1] << 8 | head[2]
         content = await reader.readexactly(size) if size else b""
-        _take(device, head[:1], head[1], content)
-
-
-def _take(device, kind, number, content):
-    if kind == PIN and number in pins:
-        if pins[number].level != content[0]:
-            pins[number].level = content[0]
-            handlers[number](None)
-    elif kind == UART and number in uarts:
-        uarts[number].buffer += content
-    elif kind == STATUS:
-        send(STATUS, 0, json.dumps(device.status()).encode())
+        if head[0] in parts:
+            parts[head[0]](content)
