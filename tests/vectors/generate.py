@@ -1,4 +1,4 @@
-"""Writes the golden vectors of this folder anew: `python tests/vectors/generate.py`.
+"""Writes the golden vectors of this folder and section 8 of WIRE.md anew: `python tests/vectors/generate.py`.
 
 They change only with the wire, which is a new profile then. Everything comes from fixed keys and seeded randomness
 (golden_messages.py and golden_keys.py beside this folder), so a second run writes the same bytes.
@@ -6,6 +6,7 @@ They change only with the wire, which is a new profile then. Everything comes fr
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
@@ -52,7 +53,56 @@ def files() -> dict[str, str]:
     return {name: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for name, value in content.items()}
 
 
+# What section 8 shows of a message, in the order of its making.
+_SHOWN = {
+    "rating-walk-up": ("disclosures", "digests", "notation", "payload"),
+    "punch": (
+        "notation", "payload", "sign1_protected", "signature_input", "signature", "content", "shared_secret", "nonce",
+        "kdf_context", "key", "encrypt0_protected", "aad", "iv", "message",
+    ),
+    "receipt": ("notation", "content", "nonce", "kdf_context", "key", "encrypt0_protected", "aad", "iv", "message"),
+}  # fmt: skip
+_INTRODUCTIONS = {
+    "rating-walk-up": "A press without a visit. Its exact time is disclosed; the payload holds the digest.",
+    "punch": "A whole message up, step by step: `content` is the COSE_Sign1, padded to 376 bytes.",
+    "receipt": "A message down: `content` is the receipt itself.",
+}
+SECTION = "## 8. Worked bytes\n"
+
+
+def _shown(values: dict[str, object]) -> str:
+    """A block of `name  value` lines, hex and notation wrapped."""
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = " ".join(f"{key}: {item}" for key, item in value.items())
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        lines += textwrap.wrap(
+            text, 96, initial_indent=f"{name:<26}", subsequent_indent=" " * 26, break_on_hyphens=False
+        )
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def worked_bytes() -> str:
+    """Section 8 of WIRE.md."""
+    keys = golden_messages.keys(host_suite())
+    parts = [
+        SECTION,
+        "From fixed keys and fixed randomness; `tests/vectors/` holds these and every other message, all intermediate",
+        "values included, and `tests/vectors/generate.py` makes them. Line breaks inside a value are not part of it.\n",
+        "The keys. They are known to everyone: never use them.\n",
+        _shown(keys),
+    ]
+    for name, shown in _SHOWN.items():
+        values = message_file(name)
+        parts += [f"### `{name}`", _INTRODUCTIONS[name] + "\n", _shown({key: values[key] for key in shown})]
+    return "\n".join(parts)
+
+
 if __name__ == "__main__":
     for name, text in files().items():
         (FOLDER / name).write_text(text, "utf-8")
         print(name)
+    wire = FOLDER.parent.parent / "protocol" / "WIRE.md"
+    wire.write_text(wire.read_text("utf-8").split(SECTION)[0] + worked_bytes(), "utf-8")
+    print(wire.name)
