@@ -12,12 +12,14 @@ import contextlib
 import ctypes
 import io
 import os
-import shutil
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.constant_folding import fold
+from simulator.linking import link
 from simulator.short_names import shorten
 from simulator.unused_code import trim
 
@@ -26,41 +28,49 @@ ADDRESS_VARIABLE = "HALLSEAL_ROM"
 HOST_ONLY = ("suite_host.py", "manifest.py")
 
 
-def build(packages: list[Path], modules: Path | None = None) -> bytes:
-    """The ROMFS image of these package folders: every module compiled by mpy-cross, line numbers kept for tracebacks.
+@dataclass(frozen=True)
+class Layout:
+    """How modules are linked, see linking.py. core: holds all that no app claims. apps: app -> its modules."""
 
-    modules: a folder whose modules stand at the top of the image.
+    core: str
+    apps: Mapping[str, Sequence[str]]
 
-    Raises RuntimeError with the compiler's words when a module is no MicroPython.
+
+def build(packages: list[Path], modules: Path | None = None, layout: Layout | None = None) -> bytes:
+    """The ROMFS image of these package folders, compiled by mpy-cross.
+
+    modules: a folder whose modules stand at the top of the image, as they are. layout: link the packages so; else each
+    module stays a module. Raises RuntimeError with the compiler's words when a module is no MicroPython.
     """
     from mpremote.romfs import make_romfs
 
-    with tempfile.TemporaryDirectory() as scratch:
-        ignore = shutil.ignore_patterns("__pycache__", "*.md", "*.svg", *HOST_ONLY)
-        for package in packages:
-            shutil.copytree(package, Path(scratch) / package.name, ignore=ignore)
-        if modules:
-            shutil.copytree(modules, scratch, ignore=ignore, dirs_exist_ok=True)
-        _shrink(Path(scratch))
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        tops = {path.stem: path.read_text("utf-8") for path in modules.glob("*.py")} if modules else {}
+        image = _shrink(_read(packages), tops, layout)
+        for module, source in {**image, **tops}.items():
+            path = scratch / (module.replace(".", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source, "utf-8")
         words = io.StringIO()
         with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
-            image = make_romfs(scratch, mpy_cross=True)
-    if not image:
+            made = make_romfs(name, mpy_cross=True)
+    if not made:
         raise RuntimeError("the device modules do not compile:\n" + words.getvalue())
-    return bytes(image)
+    return bytes(made)
 
 
-def _shrink(folder: Path) -> None:
-    """Fold constants, leave out unused code and shorten names in the packages below `folder`; modules at the top
+def _read(packages: list[Path]) -> dict[str, str]:
+    """{module: source} of what a device runs of these packages."""
+    paths = [path for package in packages for path in sorted(package.glob("*.py")) if path.name not in HOST_ONLY]
+    return {f"{path.parent.name}.{path.stem}": path.read_text("utf-8") for path in paths}
 
-    stay.
-    """
-    paths = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in folder.rglob("*/*.py")}
-    tops = {path.stem: path.read_text("utf-8") for path in folder.glob("*.py")}
-    sources = fold({module: path.read_text("utf-8") for module, path in paths.items()})
-    trimmed = trim({**sources, **tops}, keep=tops)
-    for module, source in shorten({module: trimmed[module] for module in paths}, tops.values()).items():
-        paths[module].write_text(source, "utf-8")
+
+def _shrink(sources: Mapping[str, str], tops: Mapping[str, str], layout: Layout | None) -> dict[str, str]:
+    """The same program in less heap: constants folded, unused code left out, short names, few modules."""
+    trimmed = trim({**fold(sources), **tops}, keep=tops)
+    shrunk = shorten({module: trimmed[module] for module in sources}, tops.values())
+    return link(shrunk, layout.core, layout.apps) if layout else shrunk
 
 
 def main(arguments: list[str]) -> int:

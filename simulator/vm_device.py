@@ -18,6 +18,14 @@ HEAP = "96K"
 BUTTON_PINS = (4, 5, 6, 7, 15)
 TOUCH_PIN = 4
 _STATUS_TIMEOUT_S = 5
+# What a device loads at once becomes one module of its image.
+LAYOUT = rom.Layout(
+    core="firmware.main",
+    apps={
+        "firmware.evaluator": ("firmware.board_evaluator", "firmware.buttons", "firmware.signals"),
+        "firmware.clock": ("firmware.board_clock", "firmware.fingerprint"),
+    },
+)
 _PACKAGES = Path(__file__).parent.parent
 
 
@@ -29,7 +37,7 @@ def available() -> bool:
 def build_rom(image: Path) -> None:
     """The read-only image of every simulated device."""
     modules = Path(__file__).parent / "vm"
-    image.write_bytes(rom.build([_PACKAGES / "protocol", _PACKAGES / "firmware"], modules))
+    image.write_bytes(rom.build([_PACKAGES / "protocol", _PACKAGES / "firmware"], modules, LAYOUT))
 
 
 class VmDevice:
