@@ -127,9 +127,12 @@ class Reader:
         return value
 
     def count(self, info: int) -> int:
+        """The entries of an array or map; each of them takes a byte at least."""
         value = self.number(info)
         if value > CBOR_ITEMS_MAX:
             raise Refused("encoding", "items")
+        if value > len(self.data) - self.at:
+            raise Refused("encoding", "end")
         return value
 
     def text(self, info: int) -> str:
@@ -141,6 +144,14 @@ class Reader:
         except UnicodeError:
             pass
         raise Refused("encoding", "text")
+
+    def array(self, info: int, depth: int) -> list[object]:
+        # As long as it will be from the start: one that grows between its items leaves holes in a small heap, and a
+        # roster of 150 then needs four times the memory.
+        items: list[object] = [None] * self.count(info)
+        for at in range(len(items)):
+            items[at] = self.item(depth + 1)
+        return items
 
     def map(self, info: int, depth: int) -> dict[int, object]:
         result: dict[int, object] = {}
@@ -169,7 +180,7 @@ class Reader:
         if major == _TEXT:
             return self.text(info)
         if major == _ARRAY:
-            return [self.item(depth + 1) for _ in range(self.count(info))]
+            return self.array(info, depth)
         if major == _MAP:
             return self.map(info, depth)
         return self.simple(byte)
