@@ -182,6 +182,11 @@ def test_containers_end_where_the_specification_says():
     assert refusal_of(cbor.decode, b"\xb9\x01\x01" + bytes(2 * 257)) == "encoding"
 
 
+def test_a_container_cannot_have_more_items_than_bytes():
+    for text in ("98ff00", "9818" + "00" * 23, "b8ff0000", "82" + "00", "9901000000"):
+        assert refusal_of(cbor.decode, bytes.fromhex(text)) == "encoding", text
+
+
 def test_size_is_judged_before_the_content():
     assert refusal_of(cbor.decode, b"") == "size"
     assert refusal_of(cbor.decode, b"\xff" * (MESSAGE_BYTES_MAX + 1)) == "size"

@@ -178,14 +178,3 @@ def test_a_channel_has_two_sides_and_named_ends():
     suite = suites()[0]
     for hall, device, side in (("Yongxing", "e-001", "device"), ("yongxing", "e/001", "device"), (HALL, NAME, "up")):
         assert is_our_fault(channel.Channel, suite, hall, device, None, None, side), (hall, device, side)
-
-
-def test_the_roster_of_a_big_hall_is_opened():
-    """60 staff: more than one chunk of encryption, and on a device beside everything else in its heap."""
-    suite = suites()[0]
-    pair = Pair(suite)
-    rows = [[slot, "S%03d" % slot, "欧阳明"] for slot in range(1, 61)]
-    claims = {command.ROSTER_VERSION: 3, command.STAFF_ROWS: rows}
-    message = command.seal(pair.gateway, pair.command_signer, wire_samples.a_command(command.ROSTER, claims))
-    assert len(message) > 2048
-    assert command.open(pair.device, pair.command_public, message).claims == claims

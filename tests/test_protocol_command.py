@@ -1,9 +1,11 @@
 """Commands: signed by the hall's command key, for one device, within bounds. Runs on CPython and on MicroPython."""
 
 import wire_samples
+from golden_messages import big_roster_claims
 from refusing import refusal_of
 from sealed_pair import Pair
 from suites import ON_VM, suites
+from vector_files import golden_path
 
 from protocol import cbor, command, rating
 
@@ -148,3 +150,12 @@ def test_a_roster_is_rows_of_slot_number_and_name():
     many = 100 if ON_VM else 256  # a device's heap holds no bigger one
     for rows in ([], [good] * many, [[0, "S", "李"], [65535, "S" * 20, "李" * 12]]):
         assert not _refuses(command.ROSTER, c2=rows)
+
+
+def test_a_device_opens_the_roster_of_a_big_hall():
+    """60 staff, in the heap of a device beside the code."""
+    pair = Pair(suites()[-1])
+    with open(golden_path("command-roster-of-60.hex")) as file:
+        message = bytes.fromhex(file.read().strip())
+    assert len(message) > 2048
+    assert _open(pair, message).claims == big_roster_claims()

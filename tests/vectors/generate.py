@@ -50,7 +50,9 @@ def files() -> dict[str, str]:
         "note": "What golden_keys.row() makes of each key, by the package `cryptography`.",
         "rows": [" ".join(golden_keys.row(suite, index)) for index in range(golden_keys.KEYS)],
     }
-    return {name: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for name, value in content.items()}
+    texts = {name: json.dumps(value, ensure_ascii=False, indent=1) + "\n" for name, value in content.items()}
+    # Alone and without its steps: a device opens it in a heap that has no room for them.
+    return texts | {"command-roster-of-60.hex": golden_messages.big_roster(host_suite).hex() + "\n"}
 
 
 # What section 8 shows of a message, in the order of its making.
