@@ -3,24 +3,29 @@
     {"do": "press", "device": "e-001", "level": 5}       -> {"thanked": true}
     {"do": "touch", "device": "c-001", "finger": 3}      -> {"thanked": true}      -1 is a stranger's finger
     {"do": "status", "device": "e-001"}                  -> status of the firmware, "pid" and "restarts" added
-    {"do": "statuses"}                                   -> {"devices": [...]} of all
+    {"do": "statuses"}                                   -> {"devices": [...]} of all that answer
+    {"do": "power_cut", "device": "e-001"}               -> {"restarts": 0}        off and on again at any moment
+    {"do": "stop"}                                       -> {"stopping": true}
 A request that cannot be served is answered with {"error": "..."}. One client may have several requests in the air:
-each may carry an
-"id", which comes back.
+each may carry an "id", which comes back.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from simulator.peripherals import Hands
 
 # One line: the statuses of a whole hall fit, noise does not.
 LINE_BYTES_MAX = 1024 * 1024
+# Requests at work; more wait. One for every device of a large hall, and their statuses.
+REQUESTS_MAX = 1000
 # After a press or touch the device has this long to thank: a busy machine is slow, a refusal is final.
 THANKS_TIMEOUT_S = 8.0
 _POLL_S = 0.05
+_GONE = "the process of the devices is gone"
 
 
 class Subject(Protocol):
@@ -28,39 +33,63 @@ class Subject(Protocol):
 
     device: str
     hands: Hands
-    pid: int | None
-    restarts: int
 
-    async def status(self) -> dict[str, Any]: ...
+    @property
+    def pid(self) -> int | None:
+        """Process id, where it has a process of its own and that runs."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it was reset."""
+
+    async def status(self) -> dict[str, Any]:
+        """Raises OSError while it is off, TimeoutError when it does not answer."""
+
+    def cut_power(self) -> None:
+        """Off and on again."""
 
 
 class ControlServer:
-    """devices: by name. start() listens on loopback; port is known then."""
+    """devices: by name. stop: what the request "stop" calls. start() listens on loopback."""
 
-    def __init__(self, devices: Mapping[str, Subject]) -> None:
+    def __init__(self, devices: Mapping[str, Subject], stop: Callable[[], None] | None = None) -> None:
         self._devices = devices
+        self._stop = stop
         self._server: asyncio.Server | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0) -> int:
+        """Listen on `port`, or on one that the system picks; which one."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=LINE_BYTES_MAX)
         return int(self._server.sockets[0].getsockname()[1])
 
+    async def close(self) -> None:
+        """Listen no more, answer no more."""
+        if self._server:
+            self._server.close()
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            task = asyncio.create_task(self._reply(line, writer))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+        """One client; its requests run side by side. A line without end, or its going, ends it."""
+        with contextlib.suppress(ValueError, ConnectionError, asyncio.CancelledError):
+            while line := await reader.readline():
+                if len(self._running) >= REQUESTS_MAX:
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                task = asyncio.create_task(self._reply(line, writer))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
         writer.close()
 
     async def _reply(self, line: bytes, writer: asyncio.StreamWriter) -> None:
-        request: dict[str, Any] = {}
+        request: Any = None
         try:
             request = json.loads(line)
             answer = await self._answer(request)
         except (KeyError, ValueError, TypeError, OSError, TimeoutError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        if "id" in request:
+        if isinstance(request, dict) and "id" in request:
             answer["id"] = request["id"]
         if not writer.is_closing():
             writer.write(json.dumps(answer).encode() + b"\n")
@@ -68,8 +97,11 @@ class ControlServer:
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         what = request["do"]
         if what == "statuses":
-            found = await asyncio.gather(*(_status(one) for one in self._devices.values()))
-            return {"devices": found}
+            return {"devices": await self._statuses()}
+        if what == "stop":
+            if self._stop:
+                self._stop()
+            return {"stopping": self._stop is not None}
         subject = self._devices[request["device"]]
         if what == "status":
             return await _status(subject)
@@ -77,16 +109,28 @@ class ControlServer:
             return await _act(subject, subject.hands.press(int(request["level"])))
         if what == "touch":
             return await _act(subject, subject.hands.touch(int(request["finger"])), wait=int(request["finger"]) >= 0)
+        if what == "power_cut":
+            subject.cut_power()
+            return {"restarts": subject.restarts}
         raise ValueError(f"unknown request {what}")
+
+    async def _statuses(self) -> list[dict[str, Any]]:
+        """Of every device that answers; one that boots must not hide the others."""
+        found = await asyncio.gather(*(_status(one) for one in self._devices.values()), return_exceptions=True)
+        return [one for one in found if isinstance(one, dict)]
 
 
 async def _status(subject: Subject) -> dict[str, Any]:
     return {**await subject.status(), "pid": subject.pid, "restarts": subject.restarts}
 
 
-async def _act(subject: Subject, action: Any, wait: bool = True) -> dict[str, Any]:
+async def _act(subject: Subject, action: Coroutine[Any, Any, None], wait: bool = True) -> dict[str, Any]:
     """Do it, and see whether the device thanked for it."""
-    before = (await subject.status())["thanks"]
+    try:
+        before = (await subject.status())["thanks"]
+    except BaseException:
+        action.close()
+        raise
     await action
     deadline = asyncio.get_running_loop().time() + (THANKS_TIMEOUT_S if wait else 0)
     while True:
@@ -111,28 +155,35 @@ class ControlClient:
 
     @classmethod
     async def connect(cls, port: int) -> "ControlClient":
+        """To a control channel on this machine. Raises OSError."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LINE_BYTES_MAX)
         return cls(reader, writer)
 
     async def _listen(self) -> None:
-        while line := await self._reader.readline():
-            answer = json.loads(line)
-            future = self._waiting.pop(answer.pop("id", -1), None)
-            if future and not future.done():
-                future.set_result(answer)
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(ConnectionError("the process of the devices is gone"))
+        try:
+            while line := await self._reader.readline():
+                answer = json.loads(line)
+                future = self._waiting.pop(answer.pop("id", -1), None)
+                if future and not future.done():
+                    future.set_result(answer)
+        except (OSError, ValueError):
+            pass
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(ConnectionError(_GONE))
 
     async def ask(self, **request: Any) -> dict[str, Any]:
         """The answer to one request. Raises ConnectionError when the process is gone."""
         if self._task.done():
-            raise ConnectionError("the process of the devices is gone")
+            raise ConnectionError(_GONE)
         self._next += 1
         future = self._waiting[self._next] = asyncio.get_running_loop().create_future()
         self._writer.write(json.dumps({**request, "id": self._next}).encode() + b"\n")
         return await future
 
     async def close(self) -> None:
+        """Hang up. Questions without answer end with ConnectionError."""
         self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
         self._writer.close()

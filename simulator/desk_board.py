@@ -56,6 +56,8 @@ class DeskPin:
 
 
 class DeskBus:
+    """The I2C bus with the display on it."""
+
     def __init__(self, display: Display) -> None:
         self._display = display
 
@@ -105,9 +107,14 @@ def _key_pem(der: bytes) -> str:
 
 
 class DeskBoard:
-    """The board seam (see firmware/device.py) on CPython. root: folder that plays the flash."""
+    """The board seam (see firmware/device.py) on CPython.
 
-    def __init__(self, root: str, speed: int = 1, enrolled: tuple[int, ...] = ()) -> None:
+    root: folder that plays the flash. speed, enrolled, acted: see DeskClock and Hands. screen: what the display shows.
+    """
+
+    def __init__(
+        self, root: str, speed: int = 1, enrolled: tuple[int, ...] = (), acted: Callable[[], None] | None = None
+    ) -> None:
         self.clock = DeskClock(speed)
         self.network_clock = DeskClock()
         self.edge = Edge()
@@ -119,9 +126,14 @@ class DeskBoard:
         self.touch = DeskPin(1, self.edge.set)
         self.leds = [DeskPin(0, _ignore) for _ in range(5)]
         self.buzzer = DeskPin(0, _ignore)
-        self.hands = Hands(lambda index, value: _move(self.buttons[index], value), self._set_touch, enrolled)
+        self.tamper = DeskPin(1, _ignore)
+        self.hands = Hands(self._set_button, self._set_touch, enrolled, acted)
         self.uart = DeskUart(self.hands)
         self._context: ssl.SSLContext | None = None
+        self._transport: asyncio.WriteTransport | None = None
+
+    def _set_button(self, index: int, value: int) -> None:
+        self.buttons[index].value(value)
 
     def _set_touch(self, value: int) -> None:
         self.touch.value(value)
@@ -151,11 +163,14 @@ class DeskBoard:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not server_name:
             raise ValueError("server name")
-        return await asyncio.open_connection(host, port, ssl=self._context, server_hostname=server_name)
+        reader, writer = await asyncio.open_connection(host, port, ssl=self._context, server_hostname=server_name)
+        self._transport = writer.transport
+        return reader, writer
 
-
-def _move(pin: DeskPin, value: int) -> None:
-    pin.value(value)
+    def unplug(self) -> None:
+        """The power goes: no farewell to anybody, for which TLS would wait half a minute."""
+        if self._transport:
+            self._transport.abort()
 
 
 def _ignore() -> None:

@@ -1,47 +1,119 @@
 """A virtual device: the firmware on CPython, with the offers of VmDevice."""
 
 import asyncio
-import contextlib
+import os
 import shutil
+import sys
+import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 from firmware import main
+from firmware.device import Device
 from firmware.identity import Identity
 from protocol.suite_host import HostSuite
 from simulator.desk_board import DeskBoard
+from simulator.owned_tasks import OwnedTasks
+from simulator.press_timing import PressTiming
+from simulator.vm_process import GOOD_LIFE_S, pause_s
+
+
+def copy_flash(flash: Path, folder: Path) -> None:
+    """The folder that plays the flash: what provisioning made, at first boot; complete, or not there at all."""
+    if not folder.exists():
+        half = folder.with_suffix(".half")
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(flash, half)
+        os.replace(half, folder)
 
 
 class DeskDevice:
-    """As VmDevice, without a process: hands, display, status(), start(), stop()."""
+    """As VmDevice, without a process: hands, display, status(), start(), stop(), cut_power(), restarts."""
+
+    pid: int | None = None
 
     def __init__(
         self, device: str, kind: str, flash: Path, scratch: Path, speed: int = 1, enrolled: tuple[int, ...] = ()
     ) -> None:
         self.device = device
         self.kind = kind
-        folder = scratch / f"{device}.flash.d"
-        if not folder.exists():
-            shutil.copytree(flash, folder)
-        self._board = DeskBoard(str(folder), speed, enrolled)
-        self._device = main.build(self._board, HostSuite(), Identity(str(folder)))
+        self.restarts = 0
+        self.timing = PressTiming()
+        self._folder = scratch / f"{device}.flash.d"
+        copy_flash(flash, self._folder)
+        self._board = DeskBoard(str(self._folder), speed, enrolled, lambda: self.timing.acted(time.monotonic()))
         self.hands = self._board.hands
         self.display = self._board.screen
-        self.restarts = 0
-        self.pid = None
-        self._task: asyncio.Task[None] | None = None
+        self._device: Device | None = None
+        self._tasks = OwnedTasks()
+        self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._device.run())
+        """Boot and keep running."""
+        self._boot()
+        self._keeper = asyncio.create_task(self._keep())
+
+    def _boot(self) -> None:
+        """What firmware/main.py does on a board."""
+        self._device = main.build(self._board, HostSuite(), Identity(str(self._folder)))
+        main.report_crash(self._device)
+        self._observe(self._device)
+
+    def _observe(self, device: Device) -> None:
+        """Learn of every record that the device writes and trims."""
+        record, trim = device.record, device.journal.trim
+
+        def recorded(kind: int, *rest: Any) -> int:
+            seq = int(record(kind, *rest))
+            self.timing.recorded(kind, seq, time.monotonic())
+            return seq
+
+        def trimmed(through: int) -> None:
+            trim(through)
+            self.timing.receipted(through, time.monotonic())
+
+        device.record, device.journal.trim = recorded, trimmed  # type: ignore[method-assign]
+
+    async def _keep(self) -> None:
+        short_lives = 0
+        while True:
+            began_s = time.monotonic()
+            try:
+                if self._device is None:
+                    self._boot()
+                assert self._device is not None
+                await self._tasks.run(self._device.run())
+            except Exception as error:
+                self._crash(error)
+            self._device = None
+            self._board.unplug()
+            short_lives = 1 if time.monotonic() - began_s > GOOD_LIFE_S else short_lives + 1
+            self.restarts += 1
+            await asyncio.sleep(pause_s(short_lives))
+
+    def _crash(self, error: Exception) -> None:
+        """As firmware/main.py on a board: said in the log, and in the stream after the reboot."""
+        traceback.print_exception(error, file=sys.stderr)
+        text = f"{type(error).__name__} {error}"
+        (self._folder / "crash").write_text(text[: main.CRASH_CHARS_MAX], "utf-8")
 
     async def status(self) -> dict[str, Any]:
-        """Device.status() of the firmware. Raises what ended the device."""
-        if self._task and self._task.done():
-            self._task.result()
-        return dict(self._device.status())
+        """As VmDevice.status(). Raises ConnectionError while it is off."""
+        if self._device is None:
+            raise ConnectionError(f"{self.device} is off")
+        return {**self._device.status(), "press_to_receipt_ms": list(self.timing.recent_ms)}
+
+    def cut_power(self) -> None:
+        """Off in the middle of whatever it does, and on again."""
+        self._device = None
+        self._board.unplug()
+        self._tasks.cancel()
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._task
+        """End it; its flash stays."""
+        self._board.unplug()
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._tasks.end()
