@@ -41,9 +41,7 @@ def _counters(iv: bytes, first: int, size: int) -> bytes:
 
 
 def _xor(left: bytes, right: bytes) -> bytes:
-    """Both of equal length."""
-    if not left:
-        return b""
+    """Both of equal length, not empty."""
     return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")
 
 
