@@ -74,15 +74,11 @@ def make(name, make_suite):
     return values
 
 
-def big_roster_claims():
-    """The staff of a big hall: 60 rows, more than one chunk of encryption."""
-    return {command.ROSTER_VERSION: 3, command.STAFF_ROWS: [[slot, "S%03d" % slot, "欧阳明"] for slot in range(1, 61)]}
-
-
 def big_roster(make_suite):
-    """The message of the big roster."""
+    """The message of a roster of 60 rows: more than one chunk of encryption."""
     pair = Pair(make_suite(SeededRandom("hallseal golden big roster")))
-    made = wire_samples.a_command(command.ROSTER, big_roster_claims())
+    rows = [wire_samples.roster_row(slot) for slot in range(1, 61)]
+    made = wire_samples.a_command(command.ROSTER, {command.ROSTER_VERSION: 3, command.STAFF_ROWS: rows})
     return command.seal(pair.gateway, pair.command_signer, made)
 
 

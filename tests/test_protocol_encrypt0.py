@@ -87,6 +87,13 @@ def test_the_key_id_is_a_name():
         assert refusal_of(encrypt0.parse, _with(kid=kid)) == "structure", kid
 
 
+def test_a_header_longer_than_any_of_ours_is_refused_unread():
+    longest = cbor.encode(_header(kid=b"e" * 32))
+    assert len(longest) == 62 and encrypt0.parse(_message(longest)).device == "e" * 32
+    assert refusal_of(encrypt0.parse, _message(b"\xff" * 97)) == "structure"
+    assert refusal_of(encrypt0.parse, _with(kid=b"e" * 80)) == "structure"
+
+
 def test_the_context_is_an_epoch_and_a_nonce():
     for context in (b"", bytes(12), bytes(14), "0" * 13, 13, [CONTEXT]):
         assert refusal_of(encrypt0.parse, _with(context=context)) == "structure", context

@@ -228,6 +228,35 @@ def test_the_special_cases_of_adding_points_are_right():
     assert _sum_meets(5)
 
 
+def test_a_nonce_out_of_range_is_followed_by_the_next_candidate():
+    """RFC 6979 3.2 h: happens once in 2**32 signatures, so the range is made smaller here."""
+    digest, private = bytes(range(32)), p256.load_private(private_key("record"))
+    seen = []
+
+    def third(k):
+        seen.append(k)
+        return (1, 1) if len(seen) == 3 else None
+
+    assert p256._nonce(private, digest, third) == (1, 1)
+    assert seen == _candidates(private, digest, 3) and len(set(seen)) == 3
+
+
+def _candidates(private, digest, count):
+    """The first numbers of RFC 6979 3.2, written down once more from the text."""
+    data = _number(private) + _number(int.from_bytes(digest, "big") % N)
+    key, value, found = bytes(32), b"\x01" * 32, []
+    key = hkdf.hmac_sha256(key, value + b"\x00" + data)
+    value = hkdf.hmac_sha256(key, value)
+    key = hkdf.hmac_sha256(key, value + b"\x01" + data)
+    value = hkdf.hmac_sha256(key, value)
+    while len(found) < count:
+        value = hkdf.hmac_sha256(key, value)
+        found.append(int.from_bytes(value, "big"))
+        key = hkdf.hmac_sha256(key, value + b"\x00")
+        value = hkdf.hmac_sha256(key, value)
+    return found
+
+
 def test_keys_at_both_ends_of_the_range_sign():
     for suite in suites():
         for scalar in (1, 2, 3, N - 1, N - 2):

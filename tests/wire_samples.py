@@ -170,6 +170,11 @@ def roster():
     return {command.ROSTER_VERSION: 3, command.STAFF_ROWS: [[1, "S001", "李明"], [2, "S002", "王芳"]]}
 
 
+def roster_row(slot):
+    """A row of a big roster."""
+    return [slot, "S" + str(100 + slot), "欧阳明"]
+
+
 COMMAND_CLAIMS = {
     command.EVALUATION_REQUEST: evaluation_request,
     command.TIME_ANSWER: time_answer,
