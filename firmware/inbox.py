@@ -36,7 +36,7 @@ class Inbox:
                 self._on_receipt(found.stream, found.through, found.holes)
             else:
                 self._take_command(command.open_envelope(self._channel, self._command_key, envelope))
-        except Refused:
+        except (Refused, MemoryError):  # a message too large for this heap is no reason to stop rating
             self.dropped += 1
 
     def _take_command(self, found):

@@ -112,7 +112,7 @@ class Mqtt:
         # Acknowledged first: what we refuse must not come back for ever, and a lost receipt or command is sent again.
         if qos:
             await self._write(bytes((_PUBACK, 2)) + body[end:start])
-        self._on_message(str(body[2:end], "utf-8"), bytes(body[start:]), bool(kind & _RETAIN))
+        self._on_message(str(body[2:end], "utf-8"), body[start:], bool(kind & _RETAIN))
 
     def _next_id(self):
         self._packet_id = self._packet_id % 0xFFFF + 1

@@ -21,7 +21,6 @@ class Settings:
         config = self._load(self._config_file)
         roster = self._load(self._roster_file)
         self._config = config[1]
-        self._staff = self._index(roster[1])
         self.roster_version = roster[1].get(command.ROSTER_VERSION, 0)
         self.counter = max(config[0], roster[0])
 
@@ -29,15 +28,15 @@ class Settings:
         """(counter, claims); (0, {}) before the first."""
         return cbor.decode(file.content) if file.content else (0, {})
 
-    def _index(self, claims):
-        return {row[0]: (row[1], row[2]) for row in claims.get(command.STAFF_ROWS, ())}
-
     def get(self, key):
         return self._config.get(key, DEFAULTS.get(key))
 
     def staff(self, slot):
-        """(staff number, display name) of a sensor slot, or None."""
-        return self._staff.get(slot)
+        """(staff number, display name) of a sensor slot, or None. Decoded each time: a table would fill the heap."""
+        for row in self._load(self._roster_file)[1].get(command.STAFF_ROWS, ()):
+            if row[0] == slot:
+                return row[1], row[2]
+        return None
 
     def store(self, found):
         """Keep a CONFIG or ROSTER command. An older version than the one in force changes nothing."""
@@ -48,5 +47,4 @@ class Settings:
                 self._config = found.claims
         elif found.claims[command.ROSTER_VERSION] > self.roster_version:
             self._roster_file.store(content)
-            self._staff = self._index(found.claims)
             self.roster_version = found.claims[command.ROSTER_VERSION]

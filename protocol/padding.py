@@ -14,12 +14,14 @@ def pad(content: bytes) -> bytes:
 
 def unpad(plaintext: bytes) -> bytes:
     """The content of a padded plaintext. Raises Refused("padding") unless it is exactly what pad() makes."""
-    content = plaintext.rstrip(b"\x00")
-    if len(plaintext) not in BUCKETS_BYTES or not content or content[-1] != 0x80:
+    end = len(plaintext)
+    while end and not plaintext[end - 1]:
+        end -= 1
+    if len(plaintext) not in BUCKETS_BYTES or not end or plaintext[end - 1] != 0x80:
         raise Refused("padding")
     for size in BUCKETS_BYTES:
-        if len(content) <= size:  # the smallest bucket that holds it
+        if end <= size:  # the smallest bucket that holds it
             if size != len(plaintext):
                 raise Refused("padding", "bucket")
             break
-    return content[:-1]
+    return plaintext[: end - 1]

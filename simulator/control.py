@@ -2,7 +2,8 @@
 
     {"do": "press", "device": "e-001", "level": 5}       -> {"thanked": true}
     {"do": "touch", "device": "c-001", "finger": 3}      -> {"thanked": true}      -1 is a stranger's finger
-    {"do": "status", "device": "e-001"}                  -> status of the firmware, "pid" and "restarts" added
+    {"do": "status", "device": "e-001"}                  -> status of the firmware; "pid", "restarts", "seen" added
+    {"do": "look", "device": "e-001"}                    -> {"word": "ask"}        what its display says now
     {"do": "statuses"}                                   -> {"devices": [...]} of all that answer
     {"do": "power_cut", "device": "e-001"}               -> {"restarts": 0}        off and on again at any moment
     {"do": "stop"}                                       -> {"stopping": true}
@@ -16,7 +17,7 @@ import json
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from simulator.peripherals import Hands
+from simulator.peripherals import Display, Hands
 
 # One line: the statuses of a whole hall fit, noise does not.
 LINE_BYTES_MAX = 1024 * 1024
@@ -33,6 +34,7 @@ class Subject(Protocol):
 
     device: str
     hands: Hands
+    display: Display
 
     @property
     def pid(self) -> int | None:
@@ -105,6 +107,8 @@ class ControlServer:
         subject = self._devices[request["device"]]
         if what == "status":
             return await _status(subject)
+        if what == "look":
+            return {"word": subject.display.word}
         if what == "press":
             return await _act(subject, subject.hands.press(int(request["level"])))
         if what == "touch":
@@ -121,7 +125,7 @@ class ControlServer:
 
 
 async def _status(subject: Subject) -> dict[str, Any]:
-    return {**await subject.status(), "pid": subject.pid, "restarts": subject.restarts}
+    return {**await subject.status(), "pid": subject.pid, "restarts": subject.restarts, "seen": subject.display.seen}
 
 
 async def _act(subject: Subject, action: Coroutine[Any, Any, None], wait: bool = True) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from rich.live import Live
 from simulator import morning, reconciliation, table, vm_device
 from simulator.hall_box import HallBox
 from simulator.people import People
-from simulator.processes import StartError
+from simulator.processes import READY_TIMEOUT_S, StartError
 from simulator.reconciliation import Line
 
 SEED = 20261123
@@ -55,11 +55,22 @@ class Demo:
         await box.provision()
         await box.start()
         self._console.print(f"page: {box.page}   log files: {box.scratch / 'logs'}")
+        await self._wait_ready()
         async with box.business_client() as business, box.central_client() as central:
             people = People(business, box.time, self._stop)
             await self._play(people, business, central)
             await self._settle(people, business, central)
             return self._report(people)
+
+    async def _wait_ready(self) -> None:
+        """Until every device is connected and knows the time: before that no hall opens. At most READY_TIMEOUT_S."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            statuses = await self._box.statuses()
+            ready = [one for one in statuses.values() if one["online"] and one["clock_source"] and not one["pending"]]
+            if len(ready) == len(self._box.devices()):
+                return
+            await asyncio.sleep(0.2)
 
     async def _play(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         """The morning, until its time is over or somebody presses Ctrl-C; then until the last visitor has gone."""
@@ -111,7 +122,7 @@ class Demo:
         await broker.start()
         self._note = "the broker is back, and remembers nothing"
 
-    async def _look(self, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
+    async def _look(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         """Statuses and counts of this moment; what does not answer keeps its last ones."""
         statuses, gateway, above = self._latest
         with contextlib.suppress(httpx.HTTPError, ValueError):
@@ -119,13 +130,14 @@ class Demo:
         with contextlib.suppress(httpx.HTTPError, ValueError):
             above = (await central.get("/api/v1/summary")).json()
         statuses = {**statuses, **await self._box.statuses()}
+        people.see(statuses)
         self._latest = statuses, gateway, above
 
     async def _watch(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         live = Live(console=self._console, refresh_per_second=4, transient=True)
         with live if self._console.is_terminal else contextlib.nullcontext():
             while True:
-                await self._look(business, central)
+                await self._look(people, business, central)
                 self._measure()
                 if self._console.is_terminal:
                     live.update(self._render(people))
@@ -147,7 +159,7 @@ class Demo:
             device = one["device"]
             if device in statuses:
                 line = reconciliation.device_line(
-                    people.done[device],
+                    people.done(device),
                     statuses[device],
                     gateway.get("by_device", _NOTHING).get(device, _NOTHING),
                     central.get("by_device", _NOTHING).get(device, _NOTHING),
@@ -175,7 +187,7 @@ class Demo:
         """Wait until nothing is on its way any more, or SETTLE_TIMEOUT_S."""
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while time.monotonic() < deadline:
-            await self._look(business, central)
+            await self._look(people, business, central)
             statuses, gateway, above = self._latest
             if reconciliation.settled(statuses.values(), gateway, above) and self._groups_agree(people):
                 return
@@ -235,7 +247,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--evaluators", type=int, default=6, help="evaluators on MicroPython VMs (default 6)")
     parser.add_argument("--clocks", type=int, default=2, help="clocks on MicroPython VMs (default 2)")
     parser.add_argument("--virtual", type=int, default=60, help="virtual devices on CPython (default 60)")
-    parser.add_argument("--staff", type=int, default=64, help="people on the roster (default 64)")
+    parser.add_argument("--staff", type=int, default=24, help="people on the roster (default 24)")
     parser.add_argument("--keep", action="store_true", help="keep the scratch folder")
     parser.set_defaults(run=run)
 

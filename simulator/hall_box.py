@@ -17,6 +17,8 @@ from simulator.morning import OPENS_S
 from simulator.processes import READY_TIMEOUT_S, Process, StartError, free_port
 
 HALL = "yongxing"
+# The hall is switched on this much hall time before it opens: ten seconds and more for 68 devices on two cores.
+PREPARATION_S = 15 * 60
 
 
 class HallBox:
@@ -55,7 +57,7 @@ class HallBox:
         made = Process("provision", ["provisioning.cli", "hall", "init", str(self.hall), *words], log, "The hall")
         await made.start()
         await made.stop()
-        self.time = HallTime(self._speed, next_morning(time.time(), OPENS_S), time.time())
+        self.time = HallTime(self._speed, next_morning(time.time(), OPENS_S - PREPARATION_S), time.time())
         self._settle_gateway()
 
     def _settle_gateway(self) -> None:

@@ -88,9 +88,8 @@ class _Linker(ast.NodeTransformer):
     def _is_local(self, name: str) -> bool:
         """True when an enclosing scope binds the name; a class's names are not seen by the functions in it."""
         inner = len(self._bound) - 1
-        return any(
-            name in names and (depth == inner or not a_class) for depth, (a_class, names) in enumerate(self._bound)
-        )
+        scopes = enumerate(self._bound)
+        return any(name in names and (depth == inner or not a_class) for depth, (a_class, names) in scopes)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         module = str(node.module)
@@ -178,8 +177,8 @@ def _alias(part: str) -> str:
 def link(sources: Mapping[str, str], core: str, apps: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """{module: source} of the parts alone.
 
-    core: module that becomes the core, together with all that no app claims. apps: module that becomes a part -> modules
-    that only it uses. The packages themselves ("firmware.__init__") are dropped.
+    core: becomes the core, together with all that no app claims. apps: module that becomes a part -> modules that only
+    it uses. The packages themselves ("firmware.__init__") are dropped.
     """
     trees = {module: ast.parse(source) for module, source in sources.items() if not module.endswith(".__init__")}
     claimed = {module: app for app, modules in apps.items() for module in (app, *modules)}

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-OPENS_S = 8 * 3600 + 15 * 60  # the demo begins a quarter past eight, local time of day
+OPENS_S = 8 * 3600 + 15 * 60  # visitors come from a quarter past eight, local time of day
 CLOSES_S = 12 * 3600
 SIGN_IN_LIMIT_S = 8 * 3600 + 30 * 60  # domain reference A4
 # How people rate: mostly well, and one in ten badly. Bad ones must occur, or nobody could see that they arrive.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -11,26 +12,41 @@ from simulator import morning
 from simulator.control import ControlClient
 from simulator.hall_time import HallTime
 
-# A visit that was asked for appears on the display within this; a broker that is down loses the question.
-ASK_TIMEOUT_S = 3.0
+# A question that was not shown this long after its visit would have ended is lost: no command lives longer.
+ASK_ALLOWANCE_S = 11.0
 _LOOK_S = 0.08
 
 
 class People:
-    """done: per device, how many ratings, time-outs and punches people saw through. levels: what was pressed.
+    """levels: what was pressed. late: punches after the limit. refused: visits that the gateway did not take.
 
-    Nothing here asks a device what it counted: a thanks seen, a question that ended unanswered, is what people know.
+    Nothing here asks a device what it counted: a press that was thanked for, a question that went away unanswered, is
+    what people know.
     """
 
     def __init__(self, client: httpx.AsyncClient, time: HallTime, stop: asyncio.Event) -> None:
         self._client = client
         self._time = time
         self._stop = stop
-        self.done: Counter[str] = Counter()
+        self._pressed: Counter[str] = Counter()
+        self._unanswered: Counter[str] = Counter()
         self.levels: Counter[int] = Counter()
-        self.timed_out = 0
         self.late = 0
         self.refused = 0
+
+    def see(self, statuses: Mapping[str, Mapping[str, Any]]) -> None:
+        """What the displays have shown so far."""
+        for device, status in statuses.items():
+            self._unanswered[device] = status["seen"].get("timed_out", 0)
+
+    @property
+    def timed_out(self) -> int:
+        """Visits that nobody rated."""
+        return sum(self._unanswered.values())
+
+    def done(self, device: str) -> int:
+        """Ratings, punches and unanswered questions at one device."""
+        return self._pressed[device] + self._unanswered[device]
 
     async def _pause(self, hall_s: float) -> bool:
         """Wait in hall time; False when the demo ends meanwhile."""
@@ -63,7 +79,7 @@ class People:
         if answer.status_code != 200:
             self.refused += 1
             return False
-        return await self._sees(devices, device, "ask", ASK_TIMEOUT_S)
+        return await self._sees(devices, device, "ask", self._time.real_s(act.timeout_s) + ASK_ALLOWANCE_S)
 
     async def _sees(self, devices: ControlClient, device: str, word: str, timeout_s: float) -> bool:
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -74,22 +90,20 @@ class People:
         return False
 
     async def _screen(self, devices: ControlClient, device: str) -> str:
-        return str((await devices.ask(do="status", device=device)).get("screen", ""))
+        return str((await devices.ask(do="look", device=device)).get("word", ""))
 
     async def _finish(self, devices: ControlClient, device: str, act: morning.Act) -> None:
         if act.level:
             await asyncio.sleep(self._time.real_s(act.delay_s))  # once asked, visitors press even at closing time
             await self._press(devices, device, act)
             return
-        while await self._screen(devices, device) == "ask":
+        while await self._screen(devices, device) == "ask":  # noqa: ASYNC110  # the display is in another process
             await asyncio.sleep(_LOOK_S)
-        self.timed_out += 1
-        self.done[device] += 1
 
     async def _press(self, devices: ControlClient, device: str, act: morning.Act) -> None:
         answer = await devices.ask(do="press", device=device, level=act.level)
         if answer.get("thanked"):
-            self.done[device] += 1
+            self._pressed[device] += 1
             self.levels[int(act.level or 0)] += 1
 
     async def door(self, devices: ControlClient, device: str, plan: list[morning.Touch]) -> None:
@@ -99,5 +113,5 @@ class People:
                 return
             answer = await devices.ask(do="touch", device=device, finger=touch.slot)
             if answer.get("thanked"):
-                self.done[device] += 1
+                self._pressed[device] += 1
                 self.late += morning.is_late(self._time.time_of_day_s())

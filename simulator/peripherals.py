@@ -4,8 +4,10 @@ The same objects stand behind the wires of a VM (vm_device.py) and beside a devi
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 
+from simulator import eyes
 from simulator.sensor import Sensor
 
 # Real contacts: some edges within 3 ms, then still. A press lasts long enough for 20 ms of debouncing.
@@ -27,12 +29,15 @@ class Display:
     """An SSD1306 in horizontal addressing that keeps what it is sent.
 
     frame: 1024 bytes, eight pixels each, page by page. frames: how often the window was filled to its end.
-    lit: True between "display on" and "display off". contrast: 0 to 255.
+    lit: True between "display on" and "display off". contrast: 0 to 255. word: what a person reads now, see eyes.py;
+    seen: how often each word came up.
     """
 
     def __init__(self) -> None:
         self.frame = bytearray(WIDTH * HEIGHT // 8)
         self.frames = 0
+        self.word = ""
+        self.seen: Counter[str] = Counter()
         self.lit = False
         self.contrast = 0x7F
         self._columns, self._pages = (0, WIDTH - 1), (0, HEIGHT // 8 - 1)
@@ -78,6 +83,8 @@ class Display:
                 if self._page > self._pages[1]:
                     self._page = self._pages[0]
                     self.frames += 1
+                    self.word = eyes.read(self.frame)
+                    self.seen[self.word] += 1
 
     def rows(self) -> list[list[int]]:
         """64 rows of 128 pixels, 1 is lit."""
