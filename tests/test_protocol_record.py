@@ -133,6 +133,7 @@ def test_a_level_stands_exactly_where_it_was_rated():
     assert _refuses(claims=_rating(outcome=rating.TIMED_OUT, level=None, tags=None))
     assert _refuses(claims=_rating(outcome=rating.TIMED_OUT, level=None, staff_level=None))
     assert not _refuses(claims=_rating(outcome=rating.TIMED_OUT, level=None, tags=None, staff_level=None))
+    assert _refuses(claims=_rating(outcome=rating.TIMED_OUT, tags=None, staff_level=None))
 
 
 def test_every_level_of_every_rating_is_taken():

@@ -191,6 +191,16 @@ def test_derivation_knows_its_bounds():
     assert len(hkdf.hkdf_sha256(b"secret", b"", b"", 8160)) == 8160
 
 
+def test_a_key_longer_than_a_block_is_hashed_first():
+    for size in (0, 1, 63, 64, 65, 66, 100, 131):
+        key = bytes(range(size))
+        hashed = suites()[0].sha256(key)
+        assert (hkdf.hmac_sha256(key, b"m") == hkdf.hmac_sha256(hashed, b"m")) == (size > 64), size
+    text = b"Test Using Larger Than Block-Size Key - Hash Key First"  # RFC 4231, test case 6
+    expected = "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+    assert hkdf.hmac_sha256(b"\xaa" * 131, text).hex() == expected
+
+
 def test_an_empty_salt_means_32_zero_bytes():
     for suite in suites():
         assert suite.hkdf(b"secret", b"", b"info", 42) == suite.hkdf(b"secret", bytes(32), b"info", 42)
@@ -226,6 +236,19 @@ def test_the_special_cases_of_adding_points_are_right():
     assert not _sum_meets(N - 1)  # a point and its mirror: infinity, which no signature fits
     assert _sum_meets(0)  # one half is infinity
     assert _sum_meets(5)
+
+
+def test_a_key_made_to_fit_a_signature_of_zero_does_not():
+    """Q = (kG - eG) / r fits (r, s) for every s that is taken for 1: zero and the order, where nobody checks."""
+    message, k = b"message", p256.load_private(private_key("nonce"))
+    r = int.from_bytes(p256.public_bytes(k)[1:33], "big") % N
+    for suite in suites():
+        digest = int.from_bytes(suite.sha256(message), "big")
+        private = suite.load_private(_number(p256._inverse(r, N) * (k - digest) % N))
+        public = suite.load_public(suite.public_bytes(private))
+        for s in (0, N):
+            assert not suite.verify(public, message, _number(r) + _number(s))
+        assert suite.verify(public, message, _number(r) + _number(1))
 
 
 def test_a_nonce_out_of_range_is_followed_by_the_next_candidate():
