@@ -81,6 +81,8 @@ class DeskUart:
 
 
 class DeskWatchdog:
+    """In the place of machine.WDT."""
+
     def feed(self) -> None:
         """Nothing bites on a desk; a device that fails shows its exception instead."""
 

@@ -29,6 +29,6 @@ def words() -> dict[bytes, str]:
     return found
 
 
-def read(frame: bytes) -> str:
+def read(frame: bytes | bytearray) -> str:
     """The name of the text in a frame, "" for one with a window, a door or a name in it."""
     return words().get(bytes(frame), "")

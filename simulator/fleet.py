@@ -93,5 +93,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the fleet of these options until it is told to stop."""
     asyncio.run(serve(arguments))
     return 0

@@ -90,6 +90,7 @@ def module(font: dict[str, tuple[list[int], int]]) -> str:
 
 
 def main() -> None:
+    """Write the firmware's glyphs from the font whose path is the first argument."""
     TARGET.write_text(module(read_font(Path(sys.argv[1]))), "utf-8")
 
 

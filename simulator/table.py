@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -50,7 +50,7 @@ def render(
         style = "" if up == every else "yellow"
         values = [str(getattr(line, column)) for column in _COLUMNS]
         table.add_row(kind, Text(f"{up}/{every}", style), *values)
-    rows = [table, levels_bar(levels), Text(note, "dim")]
+    rows: list[RenderableType] = [table, levels_bar(levels), Text(note, "dim")]
     if part is not None:
         rows.append(ProgressBar(total=1.0, completed=min(1.0, part), width=_BAR_CHARS))
     return Group(*rows)
