@@ -1,7 +1,4 @@
-"""What both boards share:
-
-an ESP32 or ESP32-S3 with Wi-Fi. With board_evaluator and board_clock the only hardware imports.
-"""
+"""What both boards share: an ESP32 or ESP32-S3 with Wi-Fi. Only board files import hardware."""
 
 import asyncio
 import gc

@@ -11,10 +11,7 @@ def levels(mask):
 
 
 class Buttons:
-    """pins:
-
-    five objects with value(), 0 is pressed; index 0 is level 1. edge: object with async wait(). clock: real time.
-    """
+    """pins: five with value(), 0 is pressed; index 0 is level 1. edge: object with async wait(). clock: real time."""
 
     def __init__(self, pins, edge, clock):
         self._pins = pins

@@ -1,8 +1,7 @@
 """The evaluator: asks when a visit opens, takes one rating per visit, thanks when it is on flash.
 
 A press without an open visit is a walk-up rating and marked as one. While the thanks are shown a further press does
-nothing:
-it is the same visitor. Time out is "not rated"; there is no default level.
+nothing: it is the same visitor. Time out is "not rated"; there is no default level.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """MQTT 3.1.1 client, as much of it as a device needs: connect, subscribe, publish with QoS 1, ping.
 
 Every packet is built whole and written in one call under one lock; every wait has an end. Nothing is retried in here:
-after any error the connection is thrown away and the uplink begins anew. A PUBACK is not delivery: no
-waiting for one.
+after any error the connection is thrown away and the uplink begins anew. A PUBACK is not
+delivery, so nothing waits for one.
 """
 
 import asyncio

@@ -10,10 +10,7 @@ def _width(text):
 
 
 class Screen:
-    """display:
-
-    Ssd1306. A display that fails is noted in `broken` and asked again next time; ratings go on without it.
-    """
+    """Shows texts on an Ssd1306. A display that fails is noted in `broken` and asked again; ratings go on without it."""
 
     def __init__(self, display):
         self._display = display

@@ -1,8 +1,7 @@
 """SSD1306-class display, 128 x 64, on I2C: a frame in memory, sent whole.
 
 A line of text is 16 pixels high: two pages of the controller. The frame is laid out as its memory is, eight pixels a
-byte
-from top to bottom, so that a glyph is copied and never turned.
+byte from top to bottom, so that a glyph is copied and never turned.
 """
 
 from firmware import glyphs
@@ -11,8 +10,7 @@ WIDTH, HEIGHT, LINES = 128, 64, 4
 ADDRESS = 0x3C
 _CONTROL_COMMANDS, _CONTROL_DATA = 0x00, 0x40
 # SSD1306 data sheet, section 8.5 and application note: off, clock, multiplex 64, offset 0, start line 0, charge pump
-# on,
-# horizontal addressing, segment and COM remap, COM pins, precharge, deselect level, show memory, not inverted, on.
+# on, horizontal addressing, segment and COM remap, COM pins, precharge, deselect level, show memory, not inverted, on.
 _INIT = b"\xae\xd5\x80\xa8\x3f\xd3\x00\x40\x8d\x14\x20\x00\xa1\xc8\xda\x12\xd9\xf1\xdb\x30\xa4\xa6\xaf"
 _WHOLE_FRAME = b"\x21\x00\x7f\x22\x00\x07"
 # Sixteen bytes a transfer: what every I2C driver and its buffer take.

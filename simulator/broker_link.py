@@ -71,9 +71,9 @@ class PromptWriter(StreamWriterAdapter):
 
 
 async def read_packet(reader: asyncio.StreamReader) -> tuple[MQTTFixedHeader, bytes]:
-    """The next packet:
+    """Head and body of the next packet.
 
-    head and body. Raises ViolationError before it buffers too much, EOFError or OSError at the end.
+    Raises ViolationError before it buffers too much, EOFError or OSError at the end.
     """
     first = (await reader.readexactly(1))[0]
     size, shift = 0, 0

@@ -1,10 +1,9 @@
 """Folds the integer constants of the device modules into the code that uses them, before it is compiled.
 
 MicroPython folds `const()` within one module; ours are named once and used across modules. Each public name of a
-module costs a
-device some 50 bytes of heap, and there are hundreds, so the image for the devices holds the numbers and the source
-holds the names.
-Nothing else about a module changes: folding is what the compiler would do if it saw all of them at once.
+module costs a device some 50 bytes of heap, and there are hundreds, so the image for the devices holds the numbers and
+the source holds the names. Nothing else about a module changes: folding is what the compiler would do if it saw all of
+them at once.
 """
 
 import ast
@@ -131,10 +130,7 @@ class _Folder(ast.NodeTransformer):
 
 
 def fold(sources: Mapping[str, str]) -> dict[str, str]:
-    """{module:
-
-    source} with every integer constant folded. Modules are named as they are imported ("protocol.rating").
-    """
+    """The sources with every integer constant folded. Keys: modules as they are imported ("protocol.rating")."""
     trees = {module: ast.parse(source) for module, source in sources.items()}
     constants: dict[str, dict[str, int]] = {}
     definitions: set[ast.stmt] = set()

@@ -49,8 +49,7 @@ def device_line(
     """The line of one device.
 
     pressed: counted by the people. status: of the device. gateway: its entry in /api/v1/reconciliation; central: its
-    entry in
-    the central system's summary. {} where a store knows nothing of the device.
+    entry in the central system's summary. {} where a store knows nothing of the device.
     """
     head = int(status["head"])  # the device's own word on how many records of any kind there must be
     ledger, timeseries = gateway.get("ledger", {}), gateway.get("timeseries", {})

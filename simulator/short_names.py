@@ -1,8 +1,8 @@
 """Gives private names and parameters of the device modules short names that are used again in every module.
 
 MicroPython keeps each different name of a program once, in the heap: 26 bytes a name, and pools that double. What is
-private to a
-module (one underscore) or is never passed by keyword may be called anything, so a few dozen names serve all of them.
+private to a module (one underscore) or is never passed by keyword may be called anything, so a few dozen names serve
+all of them.
 """
 
 import ast

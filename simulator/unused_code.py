@@ -1,8 +1,7 @@
 """Leaves out of the device image what no device calls: half of the wire is the gateway's.
 
 A linker does the same. A module's function or class goes when no module of the image names it; a method goes when its
-name is
-mentioned nowhere at all. Modules keep their import-time effects.
+name is mentioned nowhere at all. Modules keep their import-time effects.
 """
 
 import ast

@@ -1,8 +1,7 @@
 """The wires of a simulated board: one loopback socket to the bench that plays the hall (simulator/bench_link.py).
 
-A frame either way: port (1 byte), length (2 bytes), content. What all of simulator/vm takes from the heap is C code
-on a
-board, and firmware must not pay for it: few functions, few names.
+A frame either way: port (1 byte), length (2 bytes), content. What all of simulator/vm takes from the heap is C code on
+a board, and firmware must not pay for it: few functions, few names.
 """
 
 import asyncio

@@ -1,7 +1,4 @@
-"""network as the board files use it:
-
-a Wi-Fi that is always there. The module itself is the interface (see machine.py).
-"""
+"""network as the board files use it: a Wi-Fi that is always there. The module is the interface (see machine.py)."""
 
 import sys
 

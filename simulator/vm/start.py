@@ -1,7 +1,4 @@
-"""First script of a simulated device:
-
-mounts the read-only image that its process holds in memory, and boots from it.
-"""
+"""First script of a simulated device: mounts the read-only image that its process holds, and boots from it."""
 
 import os
 import sys
