@@ -1,8 +1,8 @@
 """The journal keeps every sealed record of the ledger stream on flash until the gateway's receipt.
 
-A folder of segments named by their first seq. A segment holds RECORDS_PER_SEGMENT records, each a head and the message;
-a boot begins a new one, because a torn tail may only be followed by nothing. Whole segments are removed once they are
-receipted, but never the last: its newest record is where the stream goes on.
+A folder of segments named by their first seq. A segment is a file of records, each a head and the message, and takes one
+block of flash. A boot or a failed write begins a new one, because a torn tail may only be followed by nothing. Whole
+segments are removed once they are receipted, but never the last: its newest record is where the stream goes on.
 """
 
 import array
@@ -11,9 +11,10 @@ import os
 import struct
 
 from firmware.twin_file import TwinFile
+from protocol.limits import MESSAGE_BYTES_MAX
 
-# Eight messages of the smallest bucket with their heads fill one erase block of 4 KiB.
-RECORDS_PER_SEGMENT = 8
+# Erase block of littlefs, and so what a file takes at least. Eight messages of the smallest bucket fill it, with heads;
+# one of the largest fits.
 BLOCK_BYTES = 4096
 # message length, kind, seq, hash of the payload, tally, CRC-32 of all that and the message
 _HEAD = ">HBI16s28sI"
@@ -34,7 +35,7 @@ def _crc(head, message):
 
 
 class Entry:
-    """One record: kind, seq, hash (16 bytes), tally (28 bytes), message."""
+    """One record: kind, seq, hash (16 bytes), tally (28 bytes), message (up to MESSAGE_BYTES_MAX)."""
 
     def __init__(self, kind, seq, payload_hash, tally, message):
         self.kind = kind
@@ -44,21 +45,23 @@ class Entry:
         self.message = message
 
 
-def _pack(entry):
+def _head(entry):
     head = struct.pack(_HEAD, len(entry.message), entry.kind, entry.seq, entry.hash, entry.tally, 0)
-    return head[:-4] + struct.pack(">I", _crc(head, entry.message)) + entry.message
+    return head[:-4] + struct.pack(">I", _crc(head, entry.message))
 
 
 def _read_entry(file):
-    """The next whole record of a segment, or None at its end, torn or not."""
-    head = file.read(_HEAD_BYTES)
-    if len(head) < _HEAD_BYTES:
-        return None
-    size, kind, seq, payload_hash, tally, crc = struct.unpack(_HEAD, head)
-    message = file.read(size)
-    if len(message) < size or _crc(head, message) != crc:
-        return None
-    return Entry(kind, seq, payload_hash, tally, message)
+    """The next whole record of a segment, or None at its end, torn or not. A damaged one is passed over."""
+    while True:
+        head = file.read(_HEAD_BYTES)
+        if len(head) < _HEAD_BYTES:
+            return None
+        size, kind, seq, payload_hash, tally, crc = struct.unpack(_HEAD, head)
+        if size > MESSAGE_BYTES_MAX:  # damaged, and nothing tells where the next one begins
+            return None
+        message = file.read(size)
+        if len(message) == size and _crc(head, message) == crc:
+            return Entry(kind, seq, payload_hash, tally, message)
 
 
 class Journal:
@@ -77,7 +80,7 @@ class Journal:
             pass
         self._pointer = TwinFile(root + "/receipt")
         self._file = None
-        self._in_segment = 0
+        self._segment_bytes = 0
         self._load_pointer()
         self._firsts = array.array(
             "I", sorted([int(n[:-4], 16) for n in os.listdir(self._folder) if n.endswith(_ENDING)])
@@ -107,9 +110,14 @@ class Journal:
         return "%s/%08x%s" % (self._folder, first, _ENDING)
 
     def begin(self, stream):
-        """Begin a new stream (8 bytes) with seq 1. Only for an empty journal."""
+        """Begin a new stream (8 bytes) with seq 1. Whatever is left of an old one is removed first."""
+        self.close()
+        for first in self._firsts:
+            os.remove(self._path(first))
+        self._firsts = self._firsts[:0]
         self._pointer.store(stream + bytes(4) + EMPTY_TALLY)
         self._load_pointer()
+        self._load_head()
 
     def pending(self):
         """How many records have no receipt yet."""
@@ -120,11 +128,17 @@ class Journal:
 
         Raises JournalFull, or OSError when the flash fails; then nothing counts as written.
         """
-        if self._file is None or self._in_segment >= RECORDS_PER_SEGMENT:
+        size = _HEAD_BYTES + len(entry.message)
+        if self._file is None or self._segment_bytes + size > BLOCK_BYTES:
             self._open_segment(entry.seq, reserve)
-        self._file.write(_pack(entry))
-        self._file.flush()
-        self._in_segment += 1
+        try:
+            self._file.write(_head(entry))
+            self._file.write(entry.message)
+            self._file.flush()
+        except OSError:
+            self._leave_segment(entry.seq)
+            raise
+        self._segment_bytes += size
         self.head, self.head_hash, self.tally = entry.seq, entry.hash, entry.tally
 
     def _open_segment(self, first, reserve):
@@ -132,8 +146,18 @@ class Journal:
             raise JournalFull()
         self.close()
         self._file = open(self._path(first), "wb")
-        self._in_segment = 0
+        self._segment_bytes = 0
         self._firsts.append(first)
+
+    def _leave_segment(self, failed):
+        """What was half written stays behind, and nothing follows it there. A segment with no other record is none."""
+        try:
+            self.close()
+        except OSError:
+            pass
+        self._file = None
+        if self._firsts[-1] == failed:
+            self._firsts = self._firsts[:-1]
 
     def entry(self, seq):
         """The record of `seq`, or None when it is gone or damaged."""
@@ -160,9 +184,9 @@ class Journal:
             done += 1
         if done:  # the pointer first: a segment that is gone must never look unsent
             self._pointer.store(self.stream + through.to_bytes(4, "big") + self.through_tally)
-            for first in self._firsts[:done]:
+            receipted, self._firsts = self._firsts[:done], self._firsts[done:]
+            for first in receipted:
                 os.remove(self._path(first))
-            self._firsts = self._firsts[done:]
 
     def close(self):
         """Close the open segment; the next append begins another."""
