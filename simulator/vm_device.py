@@ -70,7 +70,7 @@ class VmDevice:
         self.lamps: dict[int, int] = {}
         self._link = BenchLink(self._take)
         self._environment = {"HALLSEAL_FLASH": str(self.image), "HALLSEAL_SPEED": str(speed)}
-        self._process = VmProcess(rom_image, heap, self._environment, self.log, self._link.unplug)
+        self._process = VmProcess(rom_image, heap, self._environment, self.log, self._off)
         self._answer: asyncio.Future[dict[str, Any]] | None = None
         self._asking = asyncio.Lock()
 
@@ -78,6 +78,12 @@ class VmDevice:
         """Boot and keep running."""
         self._environment["HALLSEAL_BENCH"] = str(await self._link.open())
         self._process.start()
+
+    def _off(self) -> None:
+        """The process has ended: nobody answers any more."""
+        self._link.unplug()
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(ConnectionError(f"{self.device} went off"))
 
     def _take(self, port: int, content: bytes) -> None:
         """A frame from the board."""

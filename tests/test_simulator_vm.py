@@ -1,0 +1,254 @@
+"""Devices on real MicroPython VMs: from the flash image to the broker, and what happens when they die."""
+
+import asyncio
+import datetime
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hall_broker import free_port
+from listening_gateway import ListeningGateway
+
+from protocol import command, event, punch, rating, record
+from protocol.suite_host import HostSuite
+from provisioning.gateway_settings import Addresses
+from provisioning.hall import make_hall
+from provisioning.hall_plan import HallPlan
+from simulator import flash_image, vm_device, vm_process
+from simulator.broker import HallBroker
+from simulator.vm_device import VmDevice
+from simulator.vm_process import VmProcess
+
+pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("vm")]
+
+TIMEOUT_S = 20
+# Pin of the lamp of each level, level 1 first (firmware/board_evaluator.py).
+LAMPS = (16, 17, 18, 8, 3)
+
+
+@pytest.fixture(scope="module")
+def rom(micropython: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The modules of every device."""
+    path = tmp_path_factory.mktemp("rom") / "devices.rom"
+    vm_device.build_rom(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Where the broker of these tests listens; the flash of each device says so."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def hall(port: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One hall for all of these tests, none of which changes it."""
+    plan = HallPlan("yongxing", evaluators=1, clocks=1, staff=3, addresses=Addresses(broker_port=port))
+    now = datetime.datetime.now(datetime.UTC)
+    return make_hall(tmp_path_factory.mktemp("vm") / "hall", plan, HostSuite(), now, lambda line: None).path
+
+
+@pytest.fixture
+async def gateway(hall: Path, port: int) -> AsyncIterator[ListeningGateway]:
+    """A gateway on a broker of its own."""
+    broker = HallBroker(hall, port)
+    await broker.start()
+    found = await ListeningGateway(hall).connect(port)
+    yield found
+    await found.close()
+    await broker.shutdown()
+
+
+@pytest.fixture
+async def device(hall: Path, rom: Path, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Function (name, heap=…, speed=…): a started device; the log of one whose test failed is printed."""
+    made: list[VmDevice] = []
+
+    async def start(name: str, heap: str = vm_device.HEAP, speed: int = 1) -> VmDevice:
+        kind, slots = ("clock", (1, 2, 3)) if name.startswith("c") else ("evaluator", ())
+        one = VmDevice(name, kind, hall / "devices" / name / "flash", tmp_path, rom, speed, slots, heap)
+        made.append(one)
+        await one.start()
+        return one
+
+    yield start
+    for one in made:
+        await one.stop()
+        print(one.log.read_text(errors="replace")[-3000:])
+
+
+async def until(condition: Callable[[dict[str, Any]], Any], device: VmDevice) -> dict[str, Any]:
+    """The first status that meets the condition."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            try:
+                status = await device.status()
+                if condition(status):
+                    return status
+            except ConnectionError:
+                pass
+            await asyncio.sleep(0.02)
+
+
+def boots(gateway: ListeningGateway, name: str) -> list[str]:
+    """What each boot said about why it was one."""
+    events = [one.made.claims for one in gateway.of(name, record.EVENT)]
+    return [str(claims[event.TEXT]) for claims in events if claims[event.CODE] == event.BOOT]
+
+
+async def test_a_press_arrives_at_the_broker_sealed(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
+    evaluator = await device("e-001")
+    await until(lambda status: status["online"], evaluator)
+    await evaluator.hands.press(2)
+    [rated] = await gateway.wait_for("e-001", record.RATING, 1)
+    claims = rated.made.claims
+    assert (claims[rating.LEVEL], claims[rating.WINDOW], claims[rating.OUTCOME]) == (2, "01", rating.RATED)
+    status = await until(lambda status: status["thanks"] == 1, evaluator)
+    assert (status["journaled"][0], evaluator.restarts) == (1, 0)
+    assert evaluator.display.frames > 1
+    assert evaluator.display.lit
+
+
+async def test_the_lamp_of_the_pressed_button_thanks(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
+    evaluator = await device("e-001")
+    await until(lambda status: status["screen"] == "idle", evaluator)
+    await evaluator.hands.press(5)
+    await until(lambda status: status["screen"] == "thanks", evaluator)
+    assert [evaluator.lamps.get(pin, 0) for pin in LAMPS] == [0, 0, 0, 0, 1]
+    await until(lambda status: status["screen"] == "idle", evaluator)
+    assert [evaluator.lamps.get(pin, 0) for pin in LAMPS] == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("heap", ["96K", "64K"])
+async def test_a_morning_of_ratings_fits_the_heap(
+    gateway: ListeningGateway, device: Callable[..., Any], heap: str
+) -> None:
+    """With time, config, a visit with identity, receipts: what an evaluator meets, several times over."""
+    evaluator = await device("e-001", heap=heap, speed=60)
+    await gateway.tell_time("e-001")
+    config = {command.VERSION: 1, command.PLACE: "01", command.LANGUAGE: "en", command.BRIGHTNESS: 99}
+    config |= {command.RATING_TIMEOUT_S: 600, command.HEARTBEAT_S: 60, command.STAFF_NAME: "王琳"}
+    await until(lambda status: status["clock_source"] == 1, evaluator)
+    await gateway.command("e-001", command.CONFIG, config)
+    applicant = {1: "欧阳娜娜", 2: "13800138000", 3: "11010519491231002X", 4: "resident"}
+    for turn in range(1, 9):
+        claims = {command.VISIT: f"V{turn:046}", command.WINDOW: "01", command.TIMEOUT_S: 600}
+        await gateway.command(
+            "e-001", command.EVALUATION_REQUEST, {**claims, command.STAFF: "S001", command.APPLICANT: applicant}
+        )
+        await until(lambda status: status["screen"] == "ask", evaluator)
+        await evaluator.hands.press(turn % 5 + 1)
+        ratings = await gateway.wait_for("e-001", record.RATING, turn)
+        assert ratings[-1].disclosed[rating.IDENTITY] == applicant
+        await gateway.receipt("e-001", ratings[-1].made.seq)
+    status = await until(lambda status: status["pending"] == 0, evaluator)
+    assert (status["journaled"][0], evaluator.restarts) == (8, 0)
+    assert len(status["press_to_receipt_ms"]) == 8
+    assert all(20 <= taken_ms < 5000 for taken_ms in status["press_to_receipt_ms"])
+
+
+async def test_a_finger_on_the_glass_is_a_punch(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
+    clock = await device("c-001")
+    await gateway.tell_time("c-001")
+    await until(lambda status: status["clock_source"] == 1, clock)
+    rows = [[1, "S001", "王琳"], [3, "S003", "李静"]]
+    await gateway.command("c-001", command.ROSTER, {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows})
+    await until(lambda status: status["screen"] == "ready", clock)
+    await clock.hands.touch(3)
+    [punched] = await gateway.wait_for("c-001", record.PUNCH, 1)
+    assert (punched.made.claims[punch.STAFF], punched.made.claims[punch.DOOR]) == ("S003", "D1")
+    await until(lambda status: status["screen"] == "ready", clock)
+    await clock.hands.touch(-1)
+    status = await until(lambda status: status["screen"] == "unknown", clock)
+    assert (status["journaled"], clock.restarts) == ([0, 1, status["head"] - 1], 0)
+
+
+async def test_a_device_that_stops_feeding_its_watchdog_is_reset(
+    gateway: ListeningGateway, device: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = VmProcess.feed
+    monkeypatch.setattr(VmProcess, "feed", lambda process, limit_ms: feed(process, limit_ms // 10))  # 2 s for 20 s
+    evaluator = await device("e-001")
+    await until(lambda status: status["online"], evaluator)
+    await asyncio.sleep(2.5)  # fed in time: it lives
+    assert evaluator.restarts == 0
+    os.kill(evaluator.pid or 0, signal.SIGSTOP)
+    await gateway.wait(lambda: len(boots(gateway, "e-001")) == 2)
+    assert boots(gateway, "e-001") == ["reset cause 1", "reset cause 3"]
+    assert evaluator.restarts == 1
+
+
+async def test_a_device_that_dies_comes_back_with_what_it_had(
+    gateway: ListeningGateway, device: Callable[..., Any]
+) -> None:
+    evaluator = await device("e-001", speed=60)
+    await until(lambda status: status["online"], evaluator)
+    for level in (1, 2):
+        await evaluator.hands.press(level)
+    await until(lambda status: status["thanks"] == 2, evaluator)
+    os.kill(evaluator.pid or 0, signal.SIGSEGV)
+    await gateway.wait(lambda: len(boots(gateway, "e-001")) == 2)
+    await evaluator.hands.press(3)
+    ratings = await gateway.wait_for("e-001", record.RATING, 3)
+    assert [one.made.claims[rating.LEVEL] for one in ratings] == [1, 2, 3]
+    assert boots(gateway, "e-001")[1] == "reset cause 2"
+    assert len({one.made.stream for one in ratings}) == 1
+
+
+async def test_what_was_thanked_for_survives_a_power_cut_without_network(
+    hall: Path, port: int, device: Callable[..., Any]
+) -> None:
+    evaluator = await device("e-001", speed=60)  # no broker yet
+    await until(lambda status: status["screen"] == "idle", evaluator)
+    for turn, level in enumerate((4, 1, 5, 2), 1):
+        await evaluator.hands.press(level)
+        await until(lambda status, turn=turn: status["journaled"][0] == turn, evaluator)
+        evaluator.cut_power()
+        await until(lambda status, turn=turn: status["journaled"] == [turn, 0, turn + 2], evaluator)
+    journal = [path for path in flash_image.read(evaluator.image) if path.startswith("/journal/")]
+    assert len(journal) == 5  # a boot begins a new segment
+    broker = HallBroker(hall, port)
+    await broker.start()
+    gateway = await ListeningGateway(hall).connect(port)
+    try:
+        ratings = await gateway.wait_for("e-001", record.RATING, 4)
+        await gateway.wait(lambda: {one.made.seq for one in gateway.heard} == set(range(1, 11)))
+    finally:
+        await gateway.close()
+        await broker.shutdown()
+    assert [one.made.claims[rating.LEVEL] for one in ratings] == [4, 1, 5, 2]
+    assert boots(gateway, "e-001") == ["reset cause 1"] * 5
+
+
+async def test_an_empty_flash_makes_no_device_and_no_busy_host(
+    rom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vm_process, "LOG_BYTES_MAX", 200)
+    (tmp_path / "nothing").mkdir()
+    dead = VmDevice("e-009", "evaluator", tmp_path / "nothing", tmp_path, rom)
+    await dead.start()
+    async with asyncio.timeout(TIMEOUT_S):
+        while dead.restarts < 3:
+            await asyncio.sleep(0.05)
+    with pytest.raises((ConnectionError, TimeoutError)):
+        await dead.status()
+    await dead.stop()
+    assert dead.pid is None
+    assert (
+        "device.cbor" in dead.log.read_text() or "ENOENT" in dead.log.read_text() or "Errno 2" in dead.log.read_text()
+    )
+    assert dead.log.stat().st_size < 2000  # what was longer went to one older file
+
+
+async def test_stop_leaves_no_process(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
+    evaluator = await device("e-001")
+    await until(lambda status: status["online"], evaluator)
+    pid = evaluator.pid or 0
+    await evaluator.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(ConnectionError):
+        await evaluator.status()
