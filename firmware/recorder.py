@@ -97,7 +97,7 @@ class Recorder:
                 seq,
                 prev,
                 self._boot,
-                self._uptime.ms(),
+                record.uptime_shown(kind, self._uptime.ms()),
                 self._clock.source,
                 claims,
                 digests,

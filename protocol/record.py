@@ -90,8 +90,18 @@ def coarse(time_s: int) -> int:
     return time_s - time_s % COARSE_S
 
 
+def uptime_shown(kind: int, uptime_ms: int) -> int:
+    """The uptime that a record of this kind may state: a rating's is coarse, like its time.
+
+    Else any heartbeat of the same boot, which states both exactly, would tell the second of the rating.
+    """
+    return uptime_ms - uptime_ms % (1000 * COARSE_S) if kind == RATING else uptime_ms
+
+
 def _check_time(fields: dict[int, object]) -> None:
     """A record without a known time carries none; one with a time carries only its quarter of an hour."""
+    if fields[UPTIME_MS] != uptime_shown(fields[KIND], fields[UPTIME_MS]):  # type: ignore[arg-type]
+        raise Refused("schema", "uptime_ms")
     unknown = fields[SOURCE] == NO_TIME
     coarse_s = fields[COARSE]
     if unknown != (coarse_s == 0) or not isinstance(coarse_s, int) or coarse_s % COARSE_S:

@@ -53,7 +53,7 @@ def characters() -> str:
 
 
 def columns(rows: list[int], width: int) -> bytes:
-    """Two display pages of a glyph of 16 rows: `width` bytes for its upper half, as many for the lower, top bit lowest."""
+    """Two display pages of a glyph of 16 rows: `width` bytes for its upper half, then the lower, top bit lowest."""
     result = bytearray()
     for half in (rows[:8], rows[8:]):
         for x in range(width):

@@ -74,7 +74,7 @@ class SealingDevice:
         coarse_s = record.coarse(at_s) if source else 0
         made = record.Record(
             device or self.name, hall or self.hall, coarse_s, kind, self.stream, self.seq, self.prev, self.boot,
-            uptime_ms, source, claims, digests,
+            record.uptime_shown(kind, uptime_ms), source, claims, digests,
         )  # fmt: skip
         self.prev = record.payload_hash(SUITE, record.encode(made))
         return made, disclosures

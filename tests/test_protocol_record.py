@@ -54,7 +54,7 @@ def test_barest_and_fullest_records_pass():
         wire_samples.a_record(claims=wire_samples.rating_timed_out()),
         wire_samples.a_record(record.PUNCH, bare, source=0, coarse_s=0),
         wire_samples.a_record(record.EVENT, {event.CODE: 255}),
-        wire_samples.a_record(seq=4294967295, uptime_ms=281474976710655, coarse_s=4294966500, source=2),
+        wire_samples.a_record(seq=4294967295, uptime_ms=281474976600000, coarse_s=4294966500, source=2),
         wire_samples.a_record(digests={1: bytes(32), 2: bytes(32), 3: bytes(32), 4: bytes(32)}),
     ):
         assert record.encode(record.decode(record.encode(made))) == record.encode(made)
@@ -76,6 +76,14 @@ def test_time_in_clear_is_a_quarter_of_an_hour():
         assert _refuses(coarse_s=coarse_s), coarse_s
     assert not _refuses(coarse_s=900)
     assert [record.coarse(time_s) for time_s in (0, 899, 900, 1799, 1800)] == [0, 0, 900, 900, 1800]
+
+
+def test_the_uptime_of_a_rating_tells_its_moment_to_a_quarter_of_an_hour_and_no_better():
+    assert record.uptime_shown(record.RATING, 1_799_999) == 900_000
+    for uptime_ms in (1, 899_999, 900_001):
+        assert _refuses(uptime_ms=uptime_ms), uptime_ms
+        assert not _refuses(record.PUNCH, uptime_ms=uptime_ms)
+    assert not _refuses(uptime_ms=900_000)
 
 
 def test_a_record_without_a_clock_carries_no_time_and_only_it():

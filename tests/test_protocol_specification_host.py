@@ -183,7 +183,8 @@ def test_the_longest_record_and_the_longest_names_fit_a_message() -> None:
     disclosures, digests = generate.golden_messages.wire_samples.disclosed(suite, _fullest_redactable())
     made = record.Record(
         "d" * 32, "h" * 32, limits.UTC_S_MAX - limits.UTC_S_MAX % 900, record.RATING, bytes(8), limits.SEQ_MAX,
-        b"\xff" * 16, bytes(8), limits.UPTIME_MS_MAX, record.RTC_TIME, _fullest_rating(), digests,
+        b"\xff" * 16, bytes(8), record.uptime_shown(record.RATING, limits.UPTIME_MS_MAX), record.RTC_TIME,
+        _fullest_rating(), digests,
     )  # fmt: skip
     content = sign1.Signer(suite, bytes(31) + b"\x01").sign("hs-rec", record.encode(made), disclosures)
     assert len(padding.pad(content)) <= 2048

@@ -108,8 +108,8 @@ CLAIMS = {
 def a_record(kind=record.RATING, claims=None, digests=None, **changes):
     """A Record in the middle of a stream. changes: attributes that shall differ."""
     made = record.Record(
-        NAME, HALL, record.coarse(NOW_S), kind, STREAM, 70_001, PREV, BOOT, 123_456_789, record.GATEWAY_TIME,
-        CLAIMS[kind]() if claims is None else claims, digests or {},
+        NAME, HALL, record.coarse(NOW_S), kind, STREAM, 70_001, PREV, BOOT, record.uptime_shown(kind, 123_456_789),
+        record.GATEWAY_TIME, CLAIMS[kind]() if claims is None else claims, digests or {},
     )  # fmt: skip
     for name in changes:
         setattr(made, name, changes[name])
