@@ -32,6 +32,7 @@ KEYS = {
     "stream": 10,
     "seq": 11,
     "prev": 12,
+    "uptime_ms": 14,
     "source": 15,
     "claims": 16,
 }
