@@ -1,8 +1,8 @@
 """The journal keeps every sealed record of the ledger stream on flash until the gateway's receipt.
 
-A folder of segments named by their first seq. A segment is a file of records, each a head and the message, and takes one
-block of flash. A boot or a failed write begins a new one, because a torn tail may only be followed by nothing. Whole
-segments are removed once they are receipted, but never the last: its newest record is where the stream goes on.
+A folder of segments named by their first seq. A segment is a file of records, each a head and the message, and takes
+one block of flash. A boot or a failed write begins a new one, because a torn tail may only be followed by nothing.
+Whole segments are removed once they are receipted, but never the last: its newest record is where the stream goes on.
 """
 
 import array

@@ -117,7 +117,7 @@ def test_after_a_reboot_at_most_one_segment_is_sent_again():
 
 
 def test_a_receipt_is_taken_only_for_what_is_pending():
-    journal, root = a_journal(10)
+    journal = a_journal(10)[0]
     journal.trim(6)
     for through in (0, 5, 6, 11, 4294967295):
         journal.trim(through)
@@ -127,10 +127,10 @@ def test_a_receipt_is_taken_only_for_what_is_pending():
 
 def test_a_boot_begins_a_new_segment():
     journal, root = a_journal(3)
-    before = segments(root)
+    assert segments(root) == ["00000001.seg"]
     journal = reboot(journal, root)
     journal.append(an_entry(4))
-    assert segments(root) == before + ["00000004.seg"]
+    assert segments(root) == ["00000001.seg", "00000004.seg"]
 
 
 def test_a_full_journal_says_so_and_keeps_every_record():
@@ -179,12 +179,12 @@ def _last_segment(root):
 
 
 def test_a_torn_tail_is_passed_over_wherever_it_is_torn():
-    """Cut the last record of a segment at every length, at byte steps around its head and steps of 37 in its message."""
+    """The last record of a segment is cut everywhere in its head, and at steps of 37 bytes in its message."""
     journal, root = a_journal(11)
     journal.close()
     whole = read(_last_segment(root))
     start = len(whole) - 449 - 55
-    for length in list(range(start, start + 60)) + list(range(start + 60, len(whole), 37)) + [len(whole) - 1]:
+    for length in (*range(start, start + 60), *range(start + 60, len(whole), 37), len(whole) - 1):
         write(_last_segment(root), whole[:length])
         journal = Journal(root, QUOTA_BYTES)
         assert (journal.head, journal.head_hash) == (10, an_entry(10).hash), length
@@ -221,7 +221,7 @@ def test_a_damaged_record_hides_no_other():
     path = root + "/journal/" + segments(root)[0]
     whole = read(path)
     third = 2 * (449 + 55)
-    for at in list(range(third + 2, third + 60)) + [third + 300, third + 449 + 54]:
+    for at in (*range(third + 2, third + 60), third + 300, third + 449 + 54):
         damaged = bytearray(whole)
         damaged[at] ^= 0x10
         write(path, damaged)
@@ -286,7 +286,7 @@ def _append_with_failure(journal, entry, at):
     """Append while the file of the open, or next, segment fails at a write."""
     if journal._file:
         journal._file = FailingFile(journal._file, at)
-    journal_module.open = lambda path, mode: FailingFile(open(path, mode), at)
+    journal_module.open = lambda path, mode: FailingFile(open(path, mode), at)  # noqa: SIM115  # the journal closes it
     try:
         return _raises(OSError, journal.append, entry)
     finally:
@@ -410,5 +410,5 @@ def _walk(seed, steps):
 def test_a_long_life_at_random_loses_nothing_confirmed():
     fulls = 0
     for life in range(12):
-        fulls += _walk("life %d" % life, 120)
+        fulls += _walk("life " + str(life), 120)
     assert fulls  # a full journal was among it
