@@ -70,7 +70,7 @@ class Life:
 
 
 def check(life, where):
-    """Once the power is back, nothing confirmed is missing, and the device goes on. True when more than that is left."""
+    """The power is back: nothing confirmed is missing, the device goes on. True when an unconfirmed record is there."""
     journal = Journal("/flash", QUOTA_BYTES)
     assert journal.stream == STREAM or not life.begun, where
     if not journal.stream:
