@@ -1,4 +1,4 @@
-"""Pins of the clock: fingerprint sensor with its touch line, display, tamper switch."""
+"""Pins of the clock: fingerprint sensor with its touch line, display, lid switch. See board_evaluator.py."""
 
 import machine
 
@@ -12,7 +12,7 @@ I2C_HZ = 400000
 
 
 class Board(Esp32Board):
-    """See board_esp32.py. touch: 0 while a finger lies on the glass."""
+    """See board_esp32.py. touch: 0 while a finger lies on the glass. tamper: 0 while the lid is open."""
 
     def __init__(self, root="", speed=1):
         super().__init__(root, speed)

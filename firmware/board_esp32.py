@@ -96,6 +96,7 @@ class Esp32Board:
             if self._station.isconnected():
                 return
             await asyncio.sleep_ms(100)
+        self._station.disconnect()  # or the next connect() finds it still trying, and fails
         raise OSError("no wifi")
 
     def trust(self, tls_files):

@@ -1,4 +1,7 @@
-"""Pins of the evaluator: five lit buttons, display, buzzer, tamper switch."""
+"""Pins of the evaluator: five lit buttons, display, buzzer, lid switch.
+
+For ESP32-S3: none of them is a strapping pin (0, 3, 45, 46), belongs to USB (19, 20), flash or PSRAM (26 to 37).
+"""
 
 import machine
 
@@ -6,14 +9,14 @@ from firmware.board_esp32 import Esp32Board
 
 # Index 0 is level 1 (非常不满意), index 4 is level 5 (非常满意).
 BUTTON_PINS = (4, 5, 6, 7, 15)
-LED_PINS = (16, 17, 18, 8, 3)
-BUZZER_PIN, TAMPER_PIN = 46, 9
+LED_PINS = (16, 17, 18, 8, 21)
+BUZZER_PIN, TAMPER_PIN = 47, 9
 SDA_PIN, SCL_PIN = 10, 11
 I2C_HZ = 400000
 
 
 class Board(Esp32Board):
-    """See board_esp32.py."""
+    """See board_esp32.py. tamper: 0 while the lid is open."""
 
     def __init__(self, root="", speed=1):
         super().__init__(root, speed)

@@ -3,6 +3,8 @@
 # Contacts bounce for up to 10 ms; a press of a person lasts 60 ms and more.
 SAMPLE_MS = 5
 STABLE_SAMPLES = 4
+# Nobody holds a button this long: it is jammed, and must not stand in the way of the others.
+STUCK_MS = 10000
 
 
 def levels(mask):
@@ -11,13 +13,18 @@ def levels(mask):
 
 
 class Buttons:
-    """pins: five with value(), 0 is pressed; index 0 is level 1. edge: object with async wait(). clock: real time."""
+    """pins: five objects with value(), 0 is pressed; index 0 is level 1. edge: object with async wait().
+
+    clock: real time. A press counts when it begins; holding a button is one press.
+    """
 
     def __init__(self, pins, edge, clock):
         self._pins = pins
         self._edge = edge
         self._clock = clock
-        self._down = 0
+        self._down = self.mask()
+        self._since_ms = [clock.ticks_ms()] * len(pins)
+        self._stuck = 0
 
     def mask(self):
         """The buttons that are down at this moment."""
@@ -26,6 +33,15 @@ class Buttons:
             if not pin.value():
                 mask |= 1 << bit
         return mask
+
+    def stuck(self):
+        """The buttons that have been down for STUCK_MS, as a mask. Ask at least every 6 days: ticks wrap."""
+        now_ms = self._clock.ticks_ms()
+        self._stuck &= self._down
+        for level in levels(self._down):
+            if self._clock.ticks_diff(now_ms, self._since_ms[level - 1]) >= STUCK_MS:
+                self._stuck |= 1 << (level - 1)
+        return self._stuck
 
     async def _settle(self):
         """The mask once it stood still for STABLE_SAMPLES samples."""
@@ -38,10 +54,12 @@ class Buttons:
         return mask
 
     async def press(self):
-        """Wait for the next press: its level, or 0 when two buttons were down at once."""
+        """Wait for the next press: its level, or 0 when two buttons were down at once. Stuck ones do not count."""
         while True:
             await self._edge.wait()
             before, self._down = self._down, await self._settle()
             fresh = levels(self._down & ~before)
+            for level in fresh:
+                self._since_ms[level - 1] = self._clock.ticks_ms()
             if fresh:
-                return fresh[0] if len(levels(self._down)) == 1 else 0
+                return fresh[0] if len(levels(self._down & ~self.stuck())) == 1 else 0

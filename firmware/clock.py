@@ -1,18 +1,24 @@
-"""The clock: a touch of an enrolled finger is a punch, on flash before the door says so."""
+"""The clock: a touch of an enrolled finger is a punch, on flash before the door says so.
 
-from firmware.fingerprint import Fingerprint, SensorError, unclear
+The sensor matches the finger and tells a slot; the roster makes a staff number of it. A slot without a name in the
+roster is a stranger's. The same person again within a minute is the same punch. A sensor that fails is said on the
+display, recorded once, and asked again with every touch and every self check until it answers.
+"""
+
+import asyncio
+
+from firmware.fingerprint import BLUE, BREATHING, FLASHING, ON, RED, Fingerprint, SensorError, unclear
 from firmware.journal import JournalFull
-from firmware.screen import Screen
-from firmware.ssd1306 import Ssd1306
-from protocol import command, event, punch, record
+from firmware.notice import Notice
+from firmware.self_check import SENSOR, SelfCheck, report
+from protocol import event, punch, record
 from protocol.record import NO_TIME
 
-# The same finger again within a minute is the same punch.
 REPEAT_MS = 60000
 # As many unknown touches in a row are worth an event: somebody tries, or a roster is missing.
 UNKNOWN_IN_A_ROW = 5
 ANSWER_MS = 1500
-# Slots whose last punch is remembered; the oldest gives way. A door sees fewer people in a minute.
+# People whose last punch is remembered; the oldest gives way. A door sees fewer in a minute.
 _RECENT_MAX = 16
 _SENSOR_RETRY_MS = 2000
 
@@ -26,32 +32,27 @@ class Clock:
         self._edge = board.edge
         self._touch = board.touch
         self._sensor = Fingerprint(board.uart, board.network_clock)
-        self._screen = Screen(Ssd1306(board.display))
+        self._notice = Notice(board.display, device)
+        self._check = SelfCheck(device, self._notice, self._probe)
         self._recent = []
         self._unknown = 0
-        self._faulty = False
+        self._faulty = True
+        self._told = False
         self.thanks = 0
         self.touches = 0
 
     @property
     def status_word(self):
-        return self._screen.word
+        return self._notice.word
 
     def on_command(self, found):
         """A clock has no visits."""
 
-    def _show(self, word, value=""):
-        device = self._device
-        self._screen.show(word, device.settings.get(command.LANGUAGE), value or device.place, device.online)
-
-    def _repeated(self, slot):
-        """True when this slot punched within REPEAT_MS; else it is noted."""
+    def _repeated(self, number):
+        """True when this person punched within REPEAT_MS."""
         now = self._device.uptime.ms()
         self._recent = [one for one in self._recent if now - one[1] < REPEAT_MS]
-        if [one for one in self._recent if one[0] == slot]:
-            return True
-        self._recent = self._recent[1 - _RECENT_MAX :] + [(slot, now)]
-        return False
+        return len([one for one in self._recent if one[0] == number]) > 0
 
     def _claims(self, number, score):
         device = self._device
@@ -67,66 +68,90 @@ class Clock:
         return claims
 
     def _take(self, slot, score):
-        """A finger was recognised, or not (slot is None)."""
+        """A finger was recognised, or not (slot is None). Raises JournalFull, OSError."""
         self.touches += 1
         staff = None if slot is None else self._device.settings.staff(slot)
         if staff is None:
             self._take_unknown()
-        elif self._repeated(slot):
-            self._show("repeated")
+            return
+        self._unknown = 0
+        if self._repeated(staff[0]):
+            self._notice.show("repeated")
         else:
-            self._unknown = 0
             self._device.record(record.PUNCH, self._claims(staff[0], score))
+            self._recent = self._recent[1 - _RECENT_MAX :] + [(staff[0], self._device.uptime.ms())]
             self.thanks += 1
-            self._show("punched", staff[1])
+            self._notice.show("punched", staff[1])
 
     def _take_unknown(self):
         self._unknown += 1
-        self._show("unknown")
-        if self._unknown == UNKNOWN_IN_A_ROW:
-            claims = {event.CODE: event.UNKNOWN_FINGER, event.VALUE: self._unknown}
-            self._device.record(record.EVENT, claims)
+        self._notice.show("unknown")
+        if self._unknown >= UNKNOWN_IN_A_ROW and report(self._device, event.UNKNOWN_FINGER, self._unknown):
             self._unknown = 0
 
     async def _identify(self):
-        """One finger on the glass; errors are shown and, once per failure of the sensor, recorded."""
+        """One finger on the glass: the punch, or the reason why there is none, is on the display on return."""
         try:
-            if self._faulty:
-                await self._sensor.begin()
+            await self._begin()
             slot, score = await self._sensor.identify()
-            self._faulty = False
             self._take(slot, score)
         except SensorError as error:
             if unclear(error):
-                self._show("unknown")
+                self._notice.show("unknown")
             else:
-                self._fail(str(error))
+                self._fail(error)
         except JournalFull:
-            self._show("full")
-        except OSError:
-            self._show("fault")
+            self._notice.show("full")
+        except (OSError, MemoryError):
+            self._notice.show("fault")
 
-    def _fail(self, reason):
-        self._show("sensor")
-        if not self._faulty:
-            self._faulty = True
-            self._device.record(record.EVENT, {event.CODE: event.FAULT, event.TEXT: "sensor: " + reason})
+    async def _begin(self):
+        """Make sure that the sensor listens. Raises SensorError."""
+        if self._faulty:
+            await self._sensor.begin()
+            self._faulty = self._told = False
 
-    async def run(self):
-        """For ever."""
+    def _fail(self, error):
         self._faulty = True
-        while self._faulty:
-            try:
-                await self._sensor.begin()
-                self._faulty = False
-            except SensorError:
-                self._show("sensor")
-                await self._device.board.network_clock.sleep_ms(_SENSOR_RETRY_MS)
+        self._notice.show("sensor")
+        if not self._told and report(self._device, event.FAULT, error.code, "sensor: %s" % error):
+            self._told = True
+            self._check.told |= SENSOR
+
+    async def _probe(self):
+        """SENSOR while the sensor does not answer."""
+        failed = self._faulty
+        try:
+            await self._begin()
+            await self._sensor.count()
+        except SensorError as error:
+            self._fail(error)
+            return SENSOR
+        if failed:
+            self._notice.show("ready")
+        return 0
+
+    async def _lamp(self):
+        """The ring under the finger: blue and still for a punch, red and flashing for anything else."""
+        if not self._faulty:
+            await self._sensor.light(*((ON, BLUE) if self._notice.word == "punched" else (FLASHING, RED)))
+
+    async def _listen(self):
+        """Fingers, one after the other: each has to leave the glass before the next."""
+        while await self._probe():
+            await self._device.board.network_clock.sleep_ms(_SENSOR_RETRY_MS)
         while True:
-            self._show("ready")
+            if not await self._probe():
+                self._notice.show("ready")
+                await self._sensor.light(BREATHING, BLUE)
             while self._touch.value():
                 await self._edge.wait()
             await self._identify()
+            await self._lamp()
             await self._device.clock.sleep_ms(ANSWER_MS)
             while not self._touch.value():
                 await self._edge.wait()
+
+    async def run(self):
+        """For ever."""
+        await asyncio.gather(self._listen(), self._check.run())

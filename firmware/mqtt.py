@@ -75,11 +75,12 @@ class Mqtt:
 
     async def subscribe(self, topic):
         """SUBSCRIBE with QoS 1 and wait for the answer; messages that come first are delivered."""
-        await self._write(packet(_SUBSCRIBE, self._next_id() + _text(topic) + b"\x01"))
+        number = self._next_id()
+        await self._write(packet(_SUBSCRIBE, number + _text(topic) + b"\x01"))
         while True:
             kind, answer = await asyncio.wait_for(self._read(), PACKET_TIMEOUT_S)
             if kind == _SUBACK:
-                if answer[-1] > 1:
+                if answer not in (number + b"\x00", number + b"\x01"):
                     raise MqttError("subscribe")
                 return
             await self._dispatch(kind, answer)

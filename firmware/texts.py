@@ -13,6 +13,8 @@ again     zh 请只按一个键
 again     en One button,|please
 thanks    zh 感谢您的评价
 thanks    en Thank you|for your rating
+already   zh 已评价|感谢您
+already   en Already rated|Thank you
 timed_out zh 未评价|已超时
 timed_out en Not rated|Time is over
 full      zh 存储已满|请找工作人员

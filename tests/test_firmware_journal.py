@@ -184,7 +184,10 @@ def test_a_torn_tail_is_passed_over_wherever_it_is_torn():
     journal.close()
     whole = read(_last_segment(root))
     start = len(whole) - 449 - 55
-    for length in (*range(start, start + 60), *range(start + 60, len(whole), 37), len(whole) - 1):
+    lengths = list(range(start, start + 60))
+    lengths.extend(range(start + 60, len(whole), 37))
+    lengths.append(len(whole) - 1)
+    for length in lengths:
         write(_last_segment(root), whole[:length])
         journal = Journal(root, QUOTA_BYTES)
         assert (journal.head, journal.head_hash) == (10, an_entry(10).hash), length

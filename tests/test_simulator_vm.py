@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("vm")]
 
 TIMEOUT_S = 20
 # Pin of the lamp of each level, level 1 first (firmware/board_evaluator.py).
-LAMPS = (16, 17, 18, 8, 3)
+LAMPS = (16, 17, 18, 8, 21)
 
 
 @pytest.fixture(scope="module")

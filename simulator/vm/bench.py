@@ -1,25 +1,20 @@
 """The wires of a simulated board: one loopback socket to the bench that plays the hall (simulator/bench_link.py).
 
-A frame either way: port (1 byte), length (2 bytes), content. What all of simulator/vm takes from the heap is C code on
-a board, and firmware must not pay for it: few functions, few names.
+A frame either way: port (1 byte), length (2 bytes), content. What stands in simulator/vm takes from the firmware's heap
+what is C code on a board, so it has few functions, few names, and does at import what a function would be called for.
 """
 
 import asyncio
 import json
+import os
 import socket
 
 # Ports below are pin numbers: content is the level. The others carry bytes of a bus, or what the bench must know.
 UART, I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 250, 251, 252, 253, 254, 255
 
-parts = {}  # port -> function of the content that the bench sent
-_link = None
-
-
-def connect(port):
-    """Connect to the bench on this machine."""
-    global _link
-    _link = socket.socket()
-    _link.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
+parts = {}  # port -> object with change(content), for what the bench sends there
+_link = socket.socket()
+_link.connect(socket.getaddrinfo("127.0.0.1", int(os.getenv("HALLSEAL_BENCH")))[0][-1])
 
 
 def send(port, content):
@@ -41,11 +36,12 @@ async def serve(device):
         send(TRIMMED, through.to_bytes(4, "big"))
 
     device.record, device.journal.trim = recorded, trimmed
-    parts[STATUS] = lambda _: send(STATUS, json.dumps(device.status()).encode())
     reader = asyncio.StreamReader(_link)
     while True:
         head = await reader.readexactly(3)
         size = head[1] << 8 | head[2]
         content = await reader.readexactly(size) if size else b""
-        if head[0] in parts:
-            parts[head[0]](content)
+        if head[0] == STATUS:
+            send(STATUS, json.dumps(device.status()).encode())
+        elif head[0] in parts:
+            parts[head[0]].change(content)

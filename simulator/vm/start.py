@@ -6,10 +6,8 @@ import sys
 import uctypes
 import vfs
 
-_address, _size = [int(number) for number in os.getenv("HALLSEAL_ROM").split(",")]
-vfs.mount(vfs.VfsRom(uctypes.bytearray_at(_address, _size)), "/rom")
+_image = os.getenv("HALLSEAL_ROM").split(",")
+vfs.mount(vfs.VfsRom(uctypes.bytearray_at(int(_image[0]), int(_image[1]))), "/rom")
 sys.path[:] = ["/rom", ".frozen"]  # nothing of the host's folders: what is not in the image does not exist
 
-import vm_boot  # noqa: E402
-
-vm_boot.boot()
+import vm_boot  # noqa: E402, F401

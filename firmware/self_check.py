@@ -1,0 +1,106 @@
+"""The self check: buttons, display, sensor, flash, clock, link and lid, at boot, every minute, and as an event.
+
+The opening check waits a moment for link and time, so that it tells what the hall's shift leader wants to know ten
+minutes before opening. After it a fault, its mend, and once a day the state as it is become events.
+"""
+
+from firmware.journal import JournalFull
+from protocol import event, record
+from protocol.record import NO_TIME
+
+# Bits of the event's value, and their names in its text. 0 says that everything is well.
+BUTTONS, DISPLAY, SENSOR, FLASH, CLOCK, LINK, LID = 1, 2, 4, 8, 16, 32, 64
+_NAMES = "buttons display sensor flash clock link lid"
+# These go with the network: their loss is no event, for nobody could hear it before they are back. Heartbeats tell.
+_OF_NETWORK = CLOCK | LINK
+# Connection, certificate check and first heartbeat took below 5 s everywhere; a hall's switch may need longer.
+OPENING_WAIT_S = 30
+ROUND_S = 60
+# A loose contact must not fill the journal: at most one event in ten minutes after the opening check.
+QUIET_ROUNDS = 10
+DAY_ROUNDS = 24 * 60
+# Below this littlefs has no room to move what it rewrites (16 blocks of 4 KiB).
+FLASH_LOW_BYTES = 65536
+_LOOK_MS = 1000
+
+
+def report(device, code, value, text=""):
+    """Record an event of this device; False when that is not possible now (journal full, flash fails)."""
+    claims = {event.CODE: code, event.VALUE: value}
+    if text:
+        claims[event.TEXT] = text
+    try:
+        device.record(record.EVENT, claims)
+        return True
+    except (JournalFull, OSError):
+        return False
+
+
+def names(faults):
+    """The names of these bits, for a technician."""
+    return " ".join([name for bit, name in enumerate(_NAMES.split(" ")) if faults >> bit & 1])
+
+
+def is_news(faults, told, rounds):
+    """True when an event is due. told: faults of the last event, -1 before the first. rounds: since that one."""
+    if told < 0 or rounds >= DAY_ROUNDS:
+        return True
+    return rounds >= QUIET_ROUNDS and (faults & ~told & ~_OF_NETWORK or told & ~faults) != 0
+
+
+class SelfCheck:
+    """device, notice: of the app. probe: async () -> BUTTONS, SENSOR or 0, what only the app can try.
+
+    run() keeps the display true as well: link, language and brightness change while a text stands there.
+    told: faults that the stream knows of, -1 before the first event; an app adds what it reported itself, so that the
+    mend is told too.
+    """
+
+    def __init__(self, device, notice, probe):
+        self._device = device
+        self._notice = notice
+        self._probe = probe
+        self.told = -1
+        self._rounds = 0
+        self._open = False
+
+    async def faults(self):
+        """The bits of everything that is wrong at this moment."""
+        device = self._device
+        found = await self._probe()
+        self._notice.refresh(True)
+        if self._notice.broken:
+            found |= DISPLAY
+        if device.board.free_flash_bytes() < FLASH_LOW_BYTES:
+            found |= FLASH
+        if device.wall_clock.source == NO_TIME:
+            found |= CLOCK
+        if not device.online:
+            found |= LINK
+        return found | LID if self._open else found
+
+    async def _look(self):
+        """One second: the display stays true, and an opened lid is an event at once."""
+        self._notice.refresh()
+        opened = not self._device.board.tamper.value()
+        if opened != self._open and (not opened or report(self._device, event.TAMPER, 1)):
+            self._open = opened
+        await self._device.board.network_clock.sleep_ms(_LOOK_MS)
+
+    async def _round(self):
+        found = await self.faults()
+        if is_news(found, self.told, self._rounds) and report(self._device, event.SELF_CHECK, found, names(found)):
+            self.told, self._rounds = found, 0
+        self._rounds += 1
+
+    async def run(self):
+        """For ever."""
+        device = self._device
+        for _ in range(OPENING_WAIT_S):
+            if device.online and device.wall_clock.source != NO_TIME:
+                break
+            await self._look()
+        while True:
+            await self._round()
+            for _ in range(ROUND_S):
+                await self._look()
