@@ -224,7 +224,9 @@ def test_a_damaged_record_hides_no_other():
     path = root + "/journal/" + segments(root)[0]
     whole = read(path)
     third = 2 * (449 + 55)
-    for at in (*range(third + 2, third + 60), third + 300, third + 449 + 54):
+    places = list(range(third + 2, third + 60))
+    places.extend((third + 300, third + 449 + 54))
+    for at in places:
         damaged = bytearray(whole)
         damaged[at] ^= 0x10
         write(path, damaged)
