@@ -1,23 +1,26 @@
 """The control channel of a process that runs devices: one line of JSON asks, one line answers.
 
-    {"do": "press", "device": "e-001", "level": 5}       -> {"thanked": true}
-    {"do": "touch", "device": "c-001", "finger": 3}      -> {"thanked": true}      -1 is a stranger's finger
+    {"do": "press", "device": "e-001", "level": 5}       -> {"thanked": true, "refusal": ""}
+    {"do": "touch", "device": "c-001", "finger": 3}      -> as for a press         -1 is a stranger's finger
     {"do": "status", "device": "e-001"}                  -> status of the firmware; "pid", "restarts", "seen" added
     {"do": "look", "device": "e-001"}                    -> {"word": "ask"}        what its display says now
     {"do": "statuses"}                                   -> {"devices": [...]} of all that answer
     {"do": "power_cut", "device": "e-001"}               -> {"restarts": 0}        off and on again at any moment
     {"do": "stop"}                                       -> {"stopping": true}
-A request that cannot be served is answered with {"error": "..."}. One client may have several requests in the air:
-each may carry an "id", which comes back.
+A request that cannot be served is answered with {"error": "..."}, and then no hand has acted. Where one has, the answer
+says what the device did: it thanked, it refused by a word on its display, or neither: nobody knows whether it counted.
+One client may have several requests in the air: each may carry an "id", which comes back.
 """
 
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 from simulator.peripherals import Display, Hands
+from simulator.sensor import CAPACITY
 
 # One line: the statuses of a whole hall fit, noise does not.
 LINE_BYTES_MAX = 1024 * 1024
@@ -25,8 +28,14 @@ LINE_BYTES_MAX = 1024 * 1024
 REQUESTS_MAX = 1000
 # After a press or touch the device has this long to thank: a busy machine is slow, a refusal is final.
 THANKS_TIMEOUT_S = 8.0
+# Words on a display that say: this act does not count.
+REFUSALS = ("already", "again", "repeated", "unknown", "sensor", "full", "fault")
 _POLL_S = 0.05
 _GONE = "the process of the devices is gone"
+
+
+class RequestError(Exception):
+    """A request that makes no sense; str() says why. The asker's fault."""
 
 
 class Subject(Protocol):
@@ -89,34 +98,28 @@ class ControlServer:
         try:
             request = json.loads(line)
             answer = await self._answer(request)
-        except (KeyError, ValueError, TypeError, OSError, TimeoutError) as error:
+        except Exception as error:  # whatever a request leads to, who asked gets an answer
             answer = {"error": f"{type(error).__name__}: {error}"}
         if isinstance(request, dict) and "id" in request:
             answer["id"] = request["id"]
         if not writer.is_closing():
             writer.write(json.dumps(answer).encode() + b"\n")
 
-    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        what = request["do"]
+    async def _answer(self, request: Any) -> dict[str, Any]:
+        """Raises RequestError, or what the device raises."""
+        what = request.get("do") if isinstance(request, dict) else None
         if what == "statuses":
             return {"devices": await self._statuses()}
         if what == "stop":
             if self._stop:
                 self._stop()
             return {"stopping": self._stop is not None}
-        subject = self._devices[request["device"]]
-        if what == "status":
-            return await _status(subject)
-        if what == "look":
-            return {"word": subject.display.word}
-        if what == "press":
-            return await _act(subject, subject.hands.press(int(request["level"])))
-        if what == "touch":
-            return await _act(subject, subject.hands.touch(int(request["finger"])), wait=int(request["finger"]) >= 0)
-        if what == "power_cut":
-            subject.cut_power()
-            return {"restarts": subject.restarts}
-        raise ValueError(f"unknown request {what}")
+        if what not in _DEEDS:
+            raise RequestError(f"unknown request {what!r}; known: statuses, stop, {', '.join(_DEEDS)}")
+        subject = self._devices.get(str(request.get("device")))
+        if subject is None:
+            raise RequestError(f"no device {request.get('device')!r} in this process")
+        return await _DEEDS[what](subject, request)
 
     async def _statuses(self) -> list[dict[str, Any]]:
         """Of every device that answers; one that boots must not hide the others."""
@@ -128,22 +131,58 @@ async def _status(subject: Subject) -> dict[str, Any]:
     return {**await subject.status(), "pid": subject.pid, "restarts": subject.restarts, "seen": subject.display.seen}
 
 
-async def _act(subject: Subject, action: Coroutine[Any, Any, None], wait: bool = True) -> dict[str, Any]:
-    """Do it, and see whether the device thanked for it."""
-    try:
-        before = (await subject.status())["thanks"]
-    except BaseException:
-        action.close()
-        raise
-    await action
-    deadline = asyncio.get_running_loop().time() + (THANKS_TIMEOUT_S if wait else 0)
+async def _answer_status(subject: Subject, _request: Mapping[str, Any]) -> dict[str, Any]:
+    return await _status(subject)
+
+
+async def _look(subject: Subject, _request: Mapping[str, Any]) -> dict[str, Any]:
+    return {"word": subject.display.word}
+
+
+async def _press(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]:
+    level = _whole(request, "level", 1, 5)
+    return await _act(subject, lambda: subject.hands.press(level))
+
+
+async def _touch(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]:
+    finger = _whole(request, "finger", -1, CAPACITY - 1)
+    return await _act(subject, lambda: subject.hands.touch(finger))
+
+
+async def _cut_power(subject: Subject, _request: Mapping[str, Any]) -> dict[str, Any]:
+    subject.cut_power()
+    return {"restarts": subject.restarts}
+
+
+def _whole(request: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = request.get(name)
+    if type(value) is not int or not least <= value <= most:
+        raise RequestError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+    return value
+
+
+# What is asked of one device: each takes it and the request.
+_DEEDS: dict[str, Callable[[Subject, Mapping[str, Any]], Coroutine[Any, Any, dict[str, Any]]]] = {
+    "press": _press,
+    "touch": _touch,
+    "status": _answer_status,
+    "look": _look,
+    "power_cut": _cut_power,
+}
+
+
+async def _act(subject: Subject, action: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, Any]:
+    """Do it, and see what the device says to it. Raises OSError when it is off and nothing was done."""
+    before, drawn = (await subject.status())["thanks"], Counter(subject.display.drawn)
+    await action()
+    deadline = asyncio.get_running_loop().time() + THANKS_TIMEOUT_S
     while True:
-        status = await subject.status()
-        if status["thanks"] > before:
-            return {"thanked": True}
-        # These screens say that there will be no thanks for this act.
-        if asyncio.get_running_loop().time() > deadline or status["screen"] in ("repeated", "full", "fault", "again"):
-            return {"thanked": False, "screen": status["screen"]}
+        with contextlib.suppress(OSError):  # it went off under the hand: that is no answer
+            if (await subject.status())["thanks"] > before:
+                return {"thanked": True, "refusal": ""}
+        refusal = next((word for word in REFUSALS if subject.display.drawn[word] > drawn[word]), "")
+        if refusal or asyncio.get_running_loop().time() > deadline:
+            return {"thanked": False, "refusal": refusal}
         await asyncio.sleep(_POLL_S)
 
 

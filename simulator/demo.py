@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,26 @@ from rich.console import Console
 from rich.live import Live
 
 from simulator import morning, reconciliation, table, vm_device
+from simulator.closing import Closing
 from simulator.hall_box import HallBox
 from simulator.people import People
 from simulator.processes import READY_TIMEOUT_S, StartError
-from simulator.reconciliation import Line
+from simulator.reconciliation import Line, Look
 
 SEED = 20261123
 # What is on its way when the morning ends has this long to arrive.
 SETTLE_TIMEOUT_S = 60
+# As shells say it of a command that Ctrl-C ended: no number was compared.
+INTERRUPTED = 128 + signal.SIGINT
 _GATEWAY_DIES, _BROKER_DIES = 0.4, 0.65
 _DARK_S = 2.0
 _REFRESH_S = 1.0
-_NOTHING: dict[str, Any] = {}
+# More devices, or a faster clock, and one machine plays a slow machine instead of a hall.
+DEVICES_MAX, SPEED_MAX = 1000, 600
+
+
+class EndedEarlyError(Exception):
+    """Somebody ended the demo before there was anything to reconcile."""
 
 
 def kind_of(device: str, kind: str) -> str:
@@ -43,52 +52,90 @@ class Demo:
         self._box = box
         self._console = console
         self._started_s = started_s
-        self._stop = asyncio.Event()
+        self._stop = asyncio.Event()  # no new visitors
+        self._interrupted = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._note = ""
-        self._latest: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, _NOTHING, _NOTHING)
+        self._fresh = self._latest = Look({}, {}, {})  # latest: where somebody did not answer, the last words before
         self._rss: dict[str, float] = {}
         self._began_s = 0.0
 
     async def run(self) -> int:
-        """Exit status: 0 when everything agrees."""
+        """Exit status: 0 when everything agrees. Raises StartError, EndedEarlyError."""
         box = self._box
-        await box.provision()
-        await box.start()
-        self._console.print(f"page: {box.page}   log files: {box.scratch / 'logs'}")
-        await self._wait_ready()
+        self._listen_to_signals()
+        await self._unless_interrupted(self._open())
         async with box.business_client() as business, box.central_client() as central:
             people = People(business, box.time, self._stop)
             await self._play(people, business, central)
             await self._settle(people, business, central)
             return self._report(people)
 
+    def _listen_to_signals(self) -> None:
+        """From the first moment: a demo that dies without its children would leave them, and its folder, behind."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT:  # nohup is meant
+                asyncio.get_running_loop().add_signal_handler(number, self._interrupt)
+
+    def _interrupt(self) -> None:
+        """Once: end the morning and reconcile. Twice: wait for nothing any more."""
+        if self._interrupted.is_set():
+            self._hurried.set()
+        self._interrupted.set()
+        self._stop.set()
+
+    async def _open(self) -> None:
+        await self._box.provision()
+        await self._box.start()
+        self._console.print(f"page: {self._box.page}   log files: {self._box.scratch / 'logs'}", soft_wrap=True)
+        await self._wait_ready()
+
+    async def _unless_interrupted(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await it. Raises EndedEarlyError when somebody ends the demo meanwhile."""
+        task, end = asyncio.create_task(work), asyncio.create_task(self._interrupted.wait())
+        try:
+            await asyncio.wait((task, end), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise EndedEarlyError
+            task.result()
+        finally:
+            task.cancel()
+            end.cancel()
+            await asyncio.gather(task, end, return_exceptions=True)
+
     async def _wait_ready(self) -> None:
         """Until every device is connected and knows the time: before that no hall opens. At most READY_TIMEOUT_S."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < deadline:
+        while True:
             statuses = await self._box.statuses()
             ready = [one for one in statuses.values() if one["online"] and one["clock_source"] and not one["pending"]]
-            if len(ready) == len(self._box.devices()):
+            missing = len(self._box.devices()) - len(ready)
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                self._console.print(f"{missing} devices are not ready after {READY_TIMEOUT_S} s; the hall opens anyway")
                 return
             await asyncio.sleep(0.2)
 
     async def _play(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         """The morning, until its time is over or somebody presses Ctrl-C; then until the last visitor has gone."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         self._began_s = time.monotonic()
         acts = [asyncio.create_task(act) for act in self._acts(people)]
         watch = asyncio.create_task(self._watch(people, business, central))
         chaos = asyncio.create_task(self._chaos()) if self._arguments.chaos else None
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), self._arguments.duration_s)
-        self._stop.set()
-        self._note = "the last visitors"
-        if chaos:
-            await chaos
-        await asyncio.gather(*acts)
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        try:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._arguments.duration_s)
+            self._stop.set()
+            self._note = "the last visitors"
+            if chaos:
+                await chaos
+            await asyncio.gather(*acts)
+        finally:
+            tasks = [watch, *acts, *([chaos] if chaos else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _acts(self, people: People) -> list[Any]:
         box = self._box
@@ -106,32 +153,43 @@ class Demo:
         ]
 
     async def _chaos(self) -> None:
-        """Kill the gateway, and later the broker, which forgets everything; start them again."""
+        """Kill the gateway, and later the broker, which forgets everything; start them again.
+
+        Ctrl-C ends it before the next victim, never between a death and the start after it.
+        """
         duration_s = self._arguments.duration_s or 60
         gateway, broker = self._box.processes["gateway"], self._box.processes["broker"]
-        await asyncio.sleep(duration_s * _GATEWAY_DIES)
+        if await self._interrupted_before(duration_s * _GATEWAY_DIES):
+            return
         self._note = "the gateway was killed"
         gateway.kill()
         await asyncio.sleep(_DARK_S)
         await self._box.start_gateway()
         self._note = "the gateway is back"
-        await asyncio.sleep(max(0.0, duration_s * _BROKER_DIES - (time.monotonic() - self._began_s)))
+        if await self._interrupted_before(duration_s * _BROKER_DIES):
+            return
         self._note = "the broker was killed"
         broker.kill()
         await asyncio.sleep(_DARK_S)
         await broker.start()
         self._note = "the broker is back, and remembers nothing"
 
+    async def _interrupted_before(self, played_s: float) -> bool:
+        """Wait until the morning is so old; True when somebody ended it meanwhile."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._interrupted.wait(), max(0.0, self._began_s + played_s - time.monotonic()))
+        return self._interrupted.is_set()
+
     async def _look(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
-        """Statuses and counts of this moment; what does not answer keeps its last ones."""
-        statuses, gateway, above = self._latest
-        with contextlib.suppress(httpx.HTTPError, ValueError):
-            gateway = (await business.get("/api/v1/reconciliation")).json()
-        with contextlib.suppress(httpx.HTTPError, ValueError):
-            above = (await central.get("/api/v1/summary")).json()
-        statuses = {**statuses, **await self._box.statuses()}
-        people.see(statuses)
-        self._latest = statuses, gateway, above
+        """Statuses and counts of this moment; the stores first, so that what comes between shows as on its way."""
+        gateway = await _counts(business, "/api/v1/reconciliation")
+        above = await _counts(central, "/api/v1/summary")
+        self._fresh = Look(await self._box.statuses(), gateway, above)
+        people.see(self._fresh.statuses)
+        before = self._latest
+        self._latest = Look(
+            {**before.statuses, **self._fresh.statuses}, gateway or before.gateway, above or before.central
+        )
 
     async def _watch(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         live = Live(console=self._console, refresh_per_second=4, transient=True)
@@ -142,31 +200,27 @@ class Demo:
                 if self._console.is_terminal:
                     live.update(self._render(people))
                 elif int(time.monotonic() - self._began_s) % 5 == 0:
-                    self._console.print(f"{self._title()}  {reconciliation.total(self._groups(people).values())}")
+                    self._console.print(f"{self._title()}  {self._stations(people)}", soft_wrap=True, highlight=False)
                 await asyncio.sleep(_REFRESH_S)
 
     def _measure(self) -> None:
         """Memory of the gateway and of one VM, the highest seen."""
-        vm = next((one["pid"] for one in self._latest[0].values() if one.get("pid")), None)
+        vm = next((one["pid"] for one in self._latest.statuses.values() if one.get("pid")), None)
         for name, pid in (("gateway", self._box.processes["gateway"].pid), ("VM device", vm)):
             with contextlib.suppress(psutil.Error, TypeError):
                 self._rss[name] = max(self._rss.get(name, 0), psutil.Process(pid).memory_info().rss / 2**20)
 
     def _groups(self, people: People) -> dict[str, Line]:
-        statuses, gateway, central = self._latest
         groups: dict[str, Line] = {}
-        for one in self._box.devices():
-            device = one["device"]
-            if device in statuses:
-                line = reconciliation.device_line(
-                    people.done(device),
-                    statuses[device],
-                    gateway.get("by_device", _NOTHING).get(device, _NOTHING),
-                    central.get("by_device", _NOTHING).get(device, _NOTHING),
-                )
-                group = kind_of(device, one["kind"])
-                groups[group] = groups.get(group, Line()) + line
+        kinds = {one["device"]: kind_of(one["device"], one["kind"]) for one in self._box.devices()}
+        for device in sorted({*kinds, *self._latest.stored_devices()}):
+            group = kinds.get(device, "of no hall")
+            groups[group] = groups.get(group, Line()) + self._latest.line(device, people.done(device))
         return groups
+
+    def _stations(self, people: People) -> str:
+        """How far it got, without a verdict: what is on its way looks like lost."""
+        return str(reconciliation.total(self._groups(people).values())).partition(" lost=")[0]
 
     def _title(self) -> str:
         return f"hall {table.time_of_day(self._box.time.time_of_day_s())}  {self._note}"
@@ -177,77 +231,112 @@ class Demo:
         for one in self._box.devices():
             group = kind_of(one["device"], one["kind"])
             every[group] += 1
-            up[group] += bool(self._latest[0].get(one["device"], _NOTHING).get("online"))
+            up[group] += bool(self._latest.statuses.get(one["device"], {}).get("online"))
         duration_s = self._arguments.duration_s
         part = (time.monotonic() - self._began_s) / duration_s if duration_s else None
-        online = {group: (up[group], every[group]) for group in every}
+        online = {group: (up[group], every[group]) for group in self._groups(people)}
         return table.render(self._groups(people), online, people.levels, self._title(), part, f"page: {self._box.page}")
 
     async def _settle(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
-        """Wait until nothing is on its way any more, or SETTLE_TIMEOUT_S."""
-        deadline = time.monotonic() + SETTLE_TIMEOUT_S
-        while time.monotonic() < deadline:
+        """Wait until nothing is on its way any more, at most the time for it, or until somebody hurries."""
+        deadline = time.monotonic() + self._arguments.settle_s
+        while True:
             await self._look(people, business, central)
-            statuses, gateway, above = self._latest
-            if reconciliation.settled(statuses.values(), gateway, above) and self._groups_agree(people):
+            everything_arrived = reconciliation.settled(self._fresh, [one["device"] for one in self._box.devices()])
+            if everything_arrived and reconciliation.total(self._groups(people).values()).agrees():
                 return
-            await asyncio.sleep(0.5)
-
-    def _groups_agree(self, people: People) -> bool:
-        return reconciliation.total(self._groups(people).values()).agrees()
+            if time.monotonic() > deadline or self._hurried.is_set():
+                return
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), 0.5)
 
     def _report(self, people: People) -> int:
-        """The closing lines; the last one is the verdict."""
-        statuses, gateway, central = self._latest
-        latencies = [value for status in statuses.values() for value in status["press_to_receipt_ms"]]
-        first_s = central.get("first_rating_real_s")
-        out = self._console.print
-        out(f"people: {sum(people.levels.values())} ratings, {people.timed_out} visits timed out, {people.late} late")
-        out(f"levels: {' '.join(f'{level}={people.levels[level]}' for level in (5, 4, 3, 2, 1))}")
-        out(f"quarantine: {gateway.get('quarantine', _NOTHING) or 'empty'}")
-        out(f"first rating at the central system after {first_s - self._started_s:.1f} s" if first_s else "no rating")
-        out("memory: " + ", ".join(f"{name} {size:.0f} MiB" for name, size in sorted(self._rss.items())))
-        middle, slow = (reconciliation.percentile(latencies, part) for part in (0.5, 0.99))
-        out(f"press to receipt: p50 {middle} ms, p99 {slow} ms, of {len(latencies)}")
+        """Print the closing lines; the exit status."""
+        devices = [one["device"] for one in self._box.devices()]
         groups = self._groups(people)
-        for group, line in sorted(groups.items()):
-            out(f"{group}: {line}", soft_wrap=True)
-        whole = reconciliation.total(groups.values())
-        out(str(whole), soft_wrap=True, highlight=False)
-        return 0 if whole.agrees() and whole.pressed and len(statuses) == len(self._box.devices()) else 1
+        closing = Closing(people, self._latest, self._fresh, groups, devices, self._rss, self._started_s)
+        status = closing.status()
+        for line in closing.lines(str(self._box.scratch) if status or self._arguments.keep else ""):
+            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        return status
+
+
+async def _counts(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
+    """A store's counts; {} when it does not answer, or not with counts."""
+    with contextlib.suppress(httpx.HTTPError, ValueError):
+        found = (await client.get(path)).raise_for_status().json()
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 async def play(arguments: argparse.Namespace, started_s: float) -> int:
-    """One demo from an empty scratch folder to an empty one; kept when something is wrong, or asked for."""
+    """One demo from an empty scratch folder to none; kept when something is wrong, or asked for."""
     console = Console()
     if not vm_device.available():
         console.print("No MicroPython VM for this platform: the devices run the same firmware modules on CPython.")
     scratch = Path(tempfile.mkdtemp(prefix="hallseal-"))
     box = HallBox(scratch, arguments.evaluators, arguments.clocks, arguments.virtual, arguments.staff, arguments.speed)
-    status = 1
+    removable = False
     try:
         status = await Demo(arguments, box, console, started_s).run()
+        removable = status == 0
+    except EndedEarlyError:
+        status, removable = INTERRUPTED, True
+        console.print("ended before the hall opened")
     except StartError as error:
-        console.print(str(error), soft_wrap=True)
+        status = 1
+        console.print(f"{error}\nkept: {scratch}", soft_wrap=True, highlight=False, markup=False)
     finally:
         await box.stop()
-        if status == 0 and not arguments.keep:
+        if removable and not arguments.keep:
             box.remove()
-        else:
-            console.print(f"kept: {scratch}", soft_wrap=True)
     return status
+
+
+def _count(text: str) -> int:
+    """A whole number, 0 or more. Raises ValueError."""
+    value = int(text)
+    if not 0 <= value <= DEVICES_MAX:
+        raise argparse.ArgumentTypeError(f"a number from 0 to {DEVICES_MAX}")
+    return value
+
+
+def _speed(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= SPEED_MAX:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {SPEED_MAX}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("seconds, more than 0")
+    return value
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """hallseal-simulator demo"""
     parser = subparsers.add_parser("demo", help="a whole hall in a scratch folder, and a morning in it")
-    parser.add_argument("--for", dest="duration_s", type=float, metavar="SECONDS", help="end by itself (else: Ctrl-C)")
+    parser.add_argument(
+        "--for", dest="duration_s", type=_seconds, metavar="SECONDS", help="end by itself (else: Ctrl-C)"
+    )
     parser.add_argument("--chaos", action="store_true", help="kill the gateway and the broker in the middle")
-    parser.add_argument("--speed", type=int, default=60, help="hall seconds in a real second (default 60)")
-    parser.add_argument("--evaluators", type=int, default=6, help="evaluators on MicroPython VMs (default 6)")
-    parser.add_argument("--clocks", type=int, default=2, help="clocks on MicroPython VMs (default 2)")
-    parser.add_argument("--virtual", type=int, default=60, help="virtual devices on CPython (default 60)")
-    parser.add_argument("--staff", type=int, default=24, help="people on the roster (default 24)")
+    parser.add_argument("--speed", type=_speed, default=60, help="hall seconds in a real second (default 60)")
+    parser.add_argument("--evaluators", type=_count, default=6, help="evaluators on MicroPython VMs (default 6)")
+    parser.add_argument("--clocks", type=_count, default=2, help="clocks on MicroPython VMs (default 2)")
+    parser.add_argument(
+        "--virtual", type=_count, default=60, help="devices on CPython, one in ten of them a clock (default 60)"
+    )
+    parser.add_argument("--staff", type=_count, default=24, help="people on the roster (default 24)")
+    parser.add_argument(
+        "--settle",
+        dest="settle_s",
+        type=_seconds,
+        default=SETTLE_TIMEOUT_S,
+        metavar="SECONDS",
+        help=f"how long what is on its way at the end may take to arrive (default {SETTLE_TIMEOUT_S})",
+    )
     parser.add_argument("--keep", action="store_true", help="keep the scratch folder")
     parser.set_defaults(run=run)
 

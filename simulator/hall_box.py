@@ -14,7 +14,7 @@ from simulator import vm_device
 from simulator.control import ControlClient
 from simulator.hall_time import HallTime, next_morning
 from simulator.morning import OPENS_S
-from simulator.processes import READY_TIMEOUT_S, Process, StartError, free_port
+from simulator.processes import READY_TIMEOUT_S, Ports, Process
 
 HALL = "yongxing"
 # The hall is switched on this much hall time before it opens: ten seconds and more for 68 devices on two cores.
@@ -29,8 +29,8 @@ class HallBox:
         self.hall = scratch / "hall"
         self._counts = (evaluators, clocks, virtual - virtual // 10, virtual // 10, staff)
         self._speed = speed
-        ports = [free_port() for _ in range(3)]
-        self._broker_port, self._central_port, self._page_port = ports
+        self._ports = Ports(3)
+        self._broker_port, self._central_port, self._page_port = self._ports.numbers
         self.page = f"http://127.0.0.1:{self._page_port}"
         self.central_url = f"https://127.0.0.1:{self._central_port}"
         self.processes: dict[str, Process] = {}
@@ -55,8 +55,10 @@ class HallBox:
         log = self.scratch / "logs"
         log.mkdir()
         made = Process("provision", ["provisioning.cli", "hall", "init", str(self.hall), *words], log, "The hall")
-        await made.start()
-        await made.stop()
+        try:
+            await made.start()
+        finally:
+            await made.stop()
         self.time = HallTime(self._speed, next_morning(time.time(), OPENS_S - PREPARATION_S), time.time())
         self._settle_gateway()
 
@@ -99,17 +101,20 @@ class HallBox:
         )
 
     async def start_gateway(self) -> None:
-        """Start, or start again, and wait until it answers."""
-        await self.processes["gateway"].start()
+        """Start, or start again, and wait until it answers. Raises StartError."""
+        gateway = self.processes["gateway"]
+        await gateway.start()
         async with httpx.AsyncClient() as client:
             for _ in range(READY_TIMEOUT_S * 10):
+                if gateway.pid is None:
+                    break
                 try:
                     if (await client.get(self.page + "/healthz")).status_code in (200, 503):
                         return
                 except httpx.HTTPError:
                     pass
                 await asyncio.sleep(0.1)
-        raise StartError("the gateway did not get ready; its log: " + str(self.scratch / "logs" / "gateway.log"))
+        raise gateway.not_ready()
 
     async def _start_devices(self, name: str, devices: list[str], virtual: bool) -> None:
         if not devices:
@@ -125,8 +130,10 @@ class HallBox:
 
     async def statuses(self) -> dict[str, dict[str, Any]]:
         """{device: status} of every device that answers."""
-        answers = await asyncio.gather(*(client.ask(do="statuses") for client in self._channels))
-        return {one["device"]: one for answer in answers for one in answer.get("devices", ())}
+        asked = (client.ask(do="statuses") for client in self._channels)
+        answers = await asyncio.gather(*asked, return_exceptions=True)  # a process that is gone hides no other
+        found = [one for answer in answers if isinstance(answer, dict) for one in answer.get("devices", ())]
+        return {one["device"]: one for one in found}
 
     def business_client(self) -> httpx.AsyncClient:
         """The windows' business system, as the gateway knows it."""
@@ -148,6 +155,7 @@ class HallBox:
         for name in ("devices", "fleet", "gateway", "central", "broker"):
             if name in self.processes:
                 await self.processes[name].stop()
+        self._ports.close()
 
     def remove(self) -> None:
         """Delete the scratch folder with all its keys."""

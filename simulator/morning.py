@@ -12,6 +12,8 @@ _LEVEL_WEIGHTS = (58, 20, 10, 7, 5)
 # A window serves a visitor every few minutes.
 _VISIT_GAP_S = (150, 420)
 _PRESS_DELAY_S = (2, 15)
+# A finger that no sensor knows.
+STRANGER = -1
 RATED, TIMED_OUT, WALK_UP = "rated", "timed out", "walk-up"
 _OUTCOME_WEIGHTS = (78, 12, 10)
 # Visitors who will press are asked for longer than they take, the others for the hall's usual minute.
@@ -72,7 +74,7 @@ def _applicant(chance: random.Random) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Touch:
-    """One finger at one door. at_s: time of day. slot: -1 is nobody's finger."""
+    """One finger at one door. at_s: time of day. slot: of the sensor, or STRANGER."""
 
     at_s: float
     slot: int
@@ -88,7 +90,7 @@ def touches(seed: int, doors: int, slots: list[int]) -> list[list[Touch]]:
         plan[chance.randrange(doors)].append(Touch(at_s, slot))
     for door in plan:
         if door:
-            door.append(Touch(chance.choice(door).at_s + 90, -1))
+            door.append(Touch(chance.choice(door).at_s + 90, STRANGER))
         door.sort(key=lambda touch: touch.at_s)
     return plan
 

@@ -20,8 +20,10 @@ _LOOK_S = 0.08
 class People:
     """levels: what was pressed. late: punches after the limit. refused: visits that the gateway did not take.
 
-    Nothing here asks a device what it counted: a press that was thanked for, a question that went away unanswered, is
-    what people know.
+    Nothing here asks a device what it counted. People know what their own hands did, what a display said to it, and
+    which questions went away unanswered. A press counts unless the display refused it by a word: one that nothing came
+    of is missing in every store, and must show as lost. declined: refusals by word. unthanked: acts that count though
+    nobody was thanked. unable: nobody could act, for the device was off.
     """
 
     def __init__(self, client: httpx.AsyncClient, time: HallTime, stop: asyncio.Event) -> None:
@@ -29,24 +31,27 @@ class People:
         self._time = time
         self._stop = stop
         self._pressed: Counter[str] = Counter()
-        self._unanswered: Counter[str] = Counter()
+        self._unrated: Counter[str] = Counter()
         self.levels: Counter[int] = Counter()
         self.late = 0
         self.refused = 0
+        self.declined: Counter[str] = Counter()
+        self.unthanked = 0
+        self.unable = 0
 
     def see(self, statuses: Mapping[str, Mapping[str, Any]]) -> None:
         """What the displays have shown so far."""
         for device, status in statuses.items():
-            self._unanswered[device] = status["seen"].get("timed_out", 0)
+            self._unrated[device] = status["seen"].get("timed_out", 0)
 
     @property
     def timed_out(self) -> int:
         """Visits that nobody rated."""
-        return sum(self._unanswered.values())
+        return sum(self._unrated.values())
 
     def done(self, device: str) -> int:
         """Ratings, punches and unanswered questions at one device."""
-        return self._pressed[device] + self._unanswered[device]
+        return self._pressed[device] + self._unrated[device]
 
     async def _pause(self, hall_s: float) -> bool:
         """Wait in hall time; False when the demo ends meanwhile."""
@@ -90,7 +95,7 @@ class People:
         return False
 
     async def _screen(self, devices: ControlClient, device: str) -> str:
-        return str((await devices.ask(do="look", device=device)).get("word", ""))
+        return str((await _ask(devices, do="look", device=device)).get("word", ""))
 
     async def _finish(self, devices: ControlClient, device: str, act: morning.Act) -> None:
         if act.level:
@@ -101,17 +106,36 @@ class People:
             await asyncio.sleep(_LOOK_S)
 
     async def _press(self, devices: ControlClient, device: str, act: morning.Act) -> None:
-        answer = await devices.ask(do="press", device=device, level=act.level)
-        if answer.get("thanked"):
-            self._pressed[device] += 1
+        if await self._acted(devices, do="press", device=device, level=act.level):
             self.levels[int(act.level or 0)] += 1
 
+    async def _acted(self, devices: ControlClient, **request: Any) -> bool:
+        """Lay a hand on a device; True when that counts."""
+        answer = await _ask(devices, **request)
+        if "error" in answer:
+            self.unable += 1
+            return False
+        if answer["refusal"]:
+            self.declined[str(answer["refusal"])] += 1
+            return False
+        self.unthanked += not answer["thanked"]
+        self._pressed[request["device"]] += 1
+        return True
+
     async def door(self, devices: ControlClient, device: str, plan: list[morning.Touch]) -> None:
-        """The staff of one door, in order of arrival."""
+        """The staff of one door, in order of arrival; a stranger's touch never counts, whatever comes of it."""
         for touch in plan:
             if not await self._pause(touch.at_s - self._time.time_of_day_s()):
                 return
-            answer = await devices.ask(do="touch", device=device, finger=touch.slot)
-            if answer.get("thanked"):
-                self._pressed[device] += 1
+            if touch.slot == morning.STRANGER:
+                await _ask(devices, do="touch", device=device, finger=touch.slot)
+            elif await self._acted(devices, do="touch", device=device, finger=touch.slot):
                 self.late += morning.is_late(self._time.time_of_day_s())
+
+
+async def _ask(devices: ControlClient, **request: Any) -> dict[str, Any]:
+    """The answer; an error when the whole process is gone."""
+    try:
+        return await devices.ask(**request)
+    except ConnectionError as error:
+        return {"error": str(error)}

@@ -30,7 +30,7 @@ class Display:
 
     frame: 1024 bytes, eight pixels each, page by page. frames: how often the window was filled to its end.
     lit: True between "display on" and "display off". contrast: 0 to 255. word: what a person reads now, see eyes.py;
-    seen: how often each word came up.
+    seen: how often each word came up; drawn: how often it was drawn, which a device does again to keep it true.
     """
 
     def __init__(self) -> None:
@@ -38,6 +38,7 @@ class Display:
         self.frames = 0
         self.word = ""
         self.seen: Counter[str] = Counter()
+        self.drawn: Counter[str] = Counter()
         self.lit = False
         self.contrast = 0x7F
         self._columns, self._pages = (0, WIDTH - 1), (0, HEIGHT // 8 - 1)
@@ -83,8 +84,14 @@ class Display:
                 if self._page > self._pages[1]:
                     self._page = self._pages[0]
                     self.frames += 1
-                    self.word = eyes.read(self.frame)
-                    self.seen[self.word] += 1
+                    self._look()
+
+    def _look(self) -> None:
+        word = eyes.read(self.frame)
+        self.drawn[word] += 1
+        if word != self.word:
+            self.seen[word] += 1
+        self.word = word
 
     def rows(self) -> list[list[int]]:
         """64 rows of 128 pixels, 1 is lit."""

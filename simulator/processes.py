@@ -10,17 +10,37 @@ from pathlib import Path
 
 READY_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 8
+# The end of a log that an error shows; the whole of it is in the file.
+_LAST_CHARS_MAX = 200
 
 
-def free_port() -> int:
-    """A port of this machine that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class Ports:
+    """Ports of this machine that are ours until close(): numbers, to be given to processes that listen on loopback.
+
+    On Linux each stays bound, not listening, beside the process that listens there: nobody else gets it, neither
+    another demo nor an outgoing connection while a killed process is away. Elsewhere the system forbids that, and the
+    ports are only known to have been free.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._held: list[socket.socket] = []
+        for _ in range(count):
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", 0))
+            self._held.append(one)
+        self.numbers = [int(one.getsockname()[1]) for one in self._held]
+        if sys.platform != "linux":
+            self.close()
+
+    def close(self) -> None:
+        """Let go of them."""
+        for one in self._held:
+            one.close()
 
 
 class StartError(Exception):
-    """A process ended or did not get ready; str() says which one and where its log is."""
+    """A process ended or did not get ready; str() says which one, its last words, and where its log is."""
 
 
 class Process:
@@ -53,13 +73,22 @@ class Process:
 
     async def _wait_ready(self, at: int) -> str:
         for _ in range(READY_TIMEOUT_S * 20):
+            alive = self.pid is not None  # before the log is read: the last words of a process count
             for line in self._log.read_bytes()[at:].decode(errors="replace").splitlines():
                 if line.startswith(self._ready):
                     return line
-            if self.pid is None:
+            if not alive:
                 break
             await asyncio.sleep(0.05)
-        raise StartError(f"{self.name} did not get ready; its log: {self._log}")
+        raise self.not_ready()
+
+    def not_ready(self) -> StartError:
+        """The error that says why this process is of no use."""
+        status = self._process.returncode if self._process else None
+        how = f"was not ready after {READY_TIMEOUT_S} s" if status is None else f"ended with status {status}"
+        lines = self._log.read_text("utf-8", errors="replace").split("\n") if self._log.exists() else []
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        return StartError(f"{self.name} {how}: {last[:_LAST_CHARS_MAX]}\nRead its log: {self._log}")
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
