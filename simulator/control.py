@@ -114,7 +114,7 @@ class ControlServer:
             if self._stop:
                 self._stop()
             return {"stopping": self._stop is not None}
-        if what not in _DEEDS:
+        if not isinstance(what, str) or what not in _DEEDS:
             raise RequestError(f"unknown request {what!r}; known: statuses, stop, {', '.join(_DEEDS)}")
         subject = self._devices.get(str(request.get("device")))
         if subject is None:
