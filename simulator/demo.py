@@ -28,6 +28,7 @@ SEED = 20261123
 SETTLE_TIMEOUT_S = 60
 # As shells say it of a command that Ctrl-C ended: no number was compared.
 INTERRUPTED = 128 + signal.SIGINT
+NO_VM = "No MicroPython VM for this platform: the devices run the same firmware modules on CPython."
 _GATEWAY_DIES, _BROKER_DIES = 0.4, 0.65
 _DARK_S = 2.0
 _REFRESH_S = 1.0
@@ -204,10 +205,12 @@ class Demo:
                 await asyncio.sleep(_REFRESH_S)
 
     def _measure(self) -> None:
-        """Memory of the gateway and of one VM, the highest seen."""
+        """Memory of the gateway and of one VM, where there is one; the highest seen."""
         vm = next((one["pid"] for one in self._latest.statuses.values() if one.get("pid")), None)
         for name, pid in (("gateway", self._box.processes["gateway"].pid), ("VM device", vm)):
-            with contextlib.suppress(psutil.Error, TypeError):
+            if pid is None:
+                continue
+            with contextlib.suppress(psutil.Error):
                 self._rss[name] = max(self._rss.get(name, 0), psutil.Process(pid).memory_info().rss / 2**20)
 
     def _groups(self, people: People) -> dict[str, Line]:
@@ -273,7 +276,7 @@ async def play(arguments: argparse.Namespace, started_s: float) -> int:
     """One demo from an empty scratch folder to none; kept when something is wrong, or asked for."""
     console = Console()
     if not vm_device.available():
-        console.print("No MicroPython VM for this platform: the devices run the same firmware modules on CPython.")
+        console.print(NO_VM, soft_wrap=True)
     scratch = Path(tempfile.mkdtemp(prefix="hallseal-"))
     box = HallBox(scratch, arguments.evaluators, arguments.clocks, arguments.virtual, arguments.staff, arguments.speed)
     removable = False
