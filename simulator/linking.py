@@ -26,9 +26,10 @@ class _Program:
     parts: Mapping[str, str]
 
 
-def _stored(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that these statements bind, functions and classes included, nested scopes not."""
+def _stored(scope: Iterable[ast.AST]) -> set[str]:
+    """Names that these statements bind, functions and classes included, nested scopes and `global` ones not."""
     found: set[str] = set()
+    nodes = list(scope)
     for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
@@ -42,7 +43,7 @@ def _stored(nodes: Iterable[ast.AST]) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {alias.asname or alias.name for alias in node.names}
         found |= _stored(ast.iter_child_nodes(node))
-    return found
+    return found - {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
 
 
 def _order(trees: Mapping[str, ast.Module]) -> list[str]:
@@ -161,6 +162,10 @@ class _Linker(ast.NodeTransformer):
         self._bound.append((True, _stored(node.body)))
         node.body = self._visit_all(node.body)
         self._bound.pop()
+        return node
+
+    def visit_Global(self, node: ast.Global) -> ast.Global:
+        node.names = [self._program.globals[self._module, name] for name in node.names]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.constant_folding import fold
+from simulator.free_names import free_names, spell
 from simulator.linking import link
 from simulator.short_names import shorten
 from simulator.unused_code import trim
@@ -40,7 +41,7 @@ def build(packages: list[Path], modules: Path | None = None, layout: Layout | No
     """The ROMFS image of these package folders, compiled by mpy-cross.
 
     modules: a folder whose modules stand at the top of the image, as they are. layout: link the packages so; else each
-    module stays a module. Raises RuntimeError with the compiler's words when a module is no MicroPython.
+    module stays a module. Raises RuntimeError when a module is no MicroPython; the compiler prints where.
     """
     from mpremote.romfs import make_romfs
 
@@ -52,11 +53,12 @@ def build(packages: list[Path], modules: Path | None = None, layout: Layout | No
             path = scratch / (module.replace(".", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(source, "utf-8")
-        words = io.StringIO()
-        with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words):
+        made, words = b"", io.StringIO()
+        # It ends the process when a module does not compile; the compiler itself has said why by then.
+        with contextlib.redirect_stdout(words), contextlib.redirect_stderr(words), contextlib.suppress(SystemExit):
             made = make_romfs(name, mpy_cross=True)
     if not made:
-        raise RuntimeError("the device modules do not compile:\n" + words.getvalue())
+        raise RuntimeError("the device modules do not compile, see above:\n" + words.getvalue())
     return bytes(made)
 
 
@@ -70,7 +72,8 @@ def _shrink(sources: Mapping[str, str], tops: Mapping[str, str], layout: Layout 
     """The same program in less heap: constants folded, unused code left out, short names, few modules."""
     trimmed = trim({**fold(sources), **tops}, keep=tops)
     shrunk = shorten({module: trimmed[module] for module in sources}, tops.values())
-    return link(shrunk, layout.core, layout.apps) if layout else shrunk
+    linked = link(shrunk, layout.core, layout.apps) if layout else shrunk
+    return spell(linked, tops.values(), free_names())
 
 
 def main(arguments: list[str]) -> int:

@@ -43,6 +43,10 @@ class _Renamer(ast.NodeTransformer):
         node.attr = self._private.get(node.attr, node.attr)
         return node
 
+    def visit_Global(self, node: ast.Global) -> ast.Global:
+        node.names = [self._private.get(name, name) for name in node.names]
+        return node
+
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         node.name = self._private.get(node.name, node.name)
         self.generic_visit(node)
