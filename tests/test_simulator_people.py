@@ -3,15 +3,19 @@
 import asyncio
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from firmware.screen import Screen
+from firmware.ssd1306 import Ssd1306
 from simulator import morning, people
 from simulator.hall_time import HallTime
 from simulator.morning import SIGN_IN_LIMIT_S, STRANGER, Touch
 from simulator.people import People
+from simulator.peripherals import Display
 
 THANKED = {"thanked": True, "refusal": ""}
 NOTHING = {"thanked": False, "refusal": ""}
@@ -168,3 +172,14 @@ async def test_a_stranger_never_counts_even_where_a_door_thanks() -> None:
     await hall.door(devices, [Touch(1, STRANGER), Touch(2, 5)])
     assert [one["finger"] for one in devices.asked] == [STRANGER, 5]
     assert hall.people.done("c-001") == 1
+
+
+def test_a_text_that_a_device_draws_again_is_seen_once() -> None:
+    """A self check draws every minute anew: a question that went away would be counted twice."""
+    display = Display()
+    bus = SimpleNamespace(writeto=lambda address, data: display.write(data))
+    screen = Screen(Ssd1306(bus))
+    for word, online in (("ask", True), ("timed_out", True), ("timed_out", True), ("timed_out", False), ("ask", True)):
+        screen.show(word, "zh", "", online)
+    assert display.seen == {"ask": 2, "timed_out": 1}
+    assert display.drawn == {"ask": 2, "timed_out": 3}
