@@ -438,7 +438,7 @@ def test_a_roster_names_its_slots_and_no_others():
     root = new_root()
     settings = Settings(root)
     settings.store(_roster(1, 1, [[slot, f"S{slot:03}", "员工"] for slot in range(99, -1, -1)]))
-    assert settings.staff(99) == ("S099", "员工") and settings.staff(100) is None
+    assert [settings.staff(slot) for slot in (50, 99, 100)] == [("S050", "员工"), ("S099", "员工"), None]
     settings.store(_roster(2, 2, [[7, "S777", "李静"]]))
     for found in (settings, Settings(root)):
         assert (found.staff(7), found.staff(8), found.roster_version) == (("S777", "李静"), None, 2)
