@@ -149,6 +149,8 @@ class Uplink:
         while self._again:
             await self._send_one(mqtt, self._again.pop(0))
         while self._sent < min(self._journal.head, self._journal.through + WINDOW):
+            if self._sent <= self._journal.through:  # nothing was on its way: the wait for a receipt begins now
+                self._progress_ms = self._clock.ticks_ms()
             self._sent = max(self._sent, self._journal.through) + 1
             await self._send_one(mqtt, self._sent)
 

@@ -1,0 +1,71 @@
+"""An event loop whose time passes only while everything waits: an hour of a device takes a moment, always the same.
+
+For tasks that meet in memory. A socket would never be waited for.
+"""
+
+import asyncio
+import functools
+import selectors
+
+# Longer than anything a test waits for; a condition that never comes ends the test instead of the day.
+LIMIT_S = 7200
+_LOOK_S = 0.005
+# Ticks of a board do not begin with 0.
+_BEGIN_S = 5.0
+
+
+class _Jump(selectors.DefaultSelector):
+    """Where a real loop would sleep, the time jumps to the next timer."""
+
+    def __init__(self):
+        super().__init__()
+        self.now_s = _BEGIN_S
+
+    def select(self, timeout=None):
+        ready = super().select(0)
+        if not ready:
+            if timeout is None:
+                raise RuntimeError("everything waits, and for nothing")
+            self.now_s += max(timeout, 0)
+        return ready
+
+
+def _loop():
+    selector = _Jump()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now_s
+    return loop
+
+
+def timeless(test):
+    """Decorator: run an async test in virtual time. What it leaves running is cancelled."""
+
+    @functools.wraps(test)
+    def run(*arguments, **named):
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            runner.run(test(*arguments, **named))
+
+    return run
+
+
+class Clock:
+    """Ticks and sleep of a board, on the time of the running loop."""
+
+    def ticks_ms(self):
+        return round(asyncio.get_running_loop().time() * 1000)
+
+    def ticks_diff(self, later, earlier):
+        return later - earlier
+
+    async def sleep_ms(self, duration_ms):
+        await asyncio.sleep(duration_ms / 1000)
+
+
+async def until(condition, limit_s=LIMIT_S):
+    """Wait until condition() is true; its value."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + limit_s
+    while not (found := condition()):
+        assert loop.time() < end_s, "it did not happen"
+        await asyncio.sleep(_LOOK_S)
+    return found
