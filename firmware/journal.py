@@ -129,8 +129,12 @@ class Journal:
         Raises JournalFull, or OSError when the flash fails; then nothing counts as written.
         """
         size = _HEAD_BYTES + len(entry.message)
-        if self._file is None or self._segment_bytes + size > BLOCK_BYTES:
-            self._open_segment(entry.seq, reserve)
+        room = self._segments_max - len(self._firsts) - (0 if reserve else RESERVED_SEGMENTS)
+        begins = self._file is None or self._segment_bytes + size > BLOCK_BYTES
+        if room < (1 if begins else 0):  # below 0: the open segment is of the reserve
+            raise JournalFull()
+        if begins:
+            self._open_segment(entry.seq)
         try:
             self._file.write(_head(entry))
             self._file.write(entry.message)
@@ -141,9 +145,7 @@ class Journal:
         self._segment_bytes += size
         self.head, self.head_hash, self.tally = entry.seq, entry.hash, entry.tally
 
-    def _open_segment(self, first, reserve):
-        if len(self._firsts) >= self._segments_max - (0 if reserve else RESERVED_SEGMENTS):
-            raise JournalFull()
+    def _open_segment(self, first):
         self.close()
         self._file = open(self._path(first), "wb")
         self._segment_bytes = 0

@@ -260,9 +260,11 @@ def test_a_full_journal_takes_no_number_and_still_takes_events():
         pass
     head, totals = life.journal.head, life.recorder.totals()
     assert totals == [0, 0, 0, 0, head - 1]
-    assert life.recorder.record(record.EVENT, TOLD) == head + 1
+    for told in (1, 2):
+        assert life.recorder.record(record.EVENT, TOLD) == head + told
+        assert _raises(JournalFull, life.recorder.record, record.RATING, RATED)  # what is kept for events is for events
     assert life.recorder.totals() == totals
-    assert by_kind(life.journal.head, life.journal.tally) == (head - 1, 0, 2)
+    assert by_kind(life.journal.head, life.journal.tally) == (head - 1, 0, 3)
 
 
 def test_press_totals_survive_reboots_and_receipts():

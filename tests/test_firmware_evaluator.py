@@ -1,0 +1,355 @@
+"""The evaluator as a visitor meets it: asked, pressed, thanked; and what of it stands in the journal afterwards."""
+
+import asyncio
+
+import pytest
+from desk_bench import Bench
+from virtual_time import timeless, until
+
+from firmware.evaluator import ANSWER_MS
+from firmware.journal import BLOCK_BYTES
+from protocol import command, event, rating, record
+from simulator import eyes
+
+APPLICANT = {rating.NAME: "欧阳娜娜", rating.PHONE: "13800138000"}
+ANSWER_S = ANSWER_MS / 1000
+DARK, ALL = [0] * 5, [1] * 5
+
+
+def open_visit(bench, number, timeout_s=60, **claims):
+    """The window's system opens a visit."""
+    wanted = {command.VISIT: number, command.WINDOW: "01", command.TIMEOUT_S: timeout_s}
+    bench.send(command.EVALUATION_REQUEST, wanted | claims.get("more", {}))
+
+
+def cancel(bench, number):
+    bench.send(command.EVALUATION_CANCEL, {command.VISIT: number})
+
+
+def lamps(bench):
+    return [led.value() for led in bench.board.leds]
+
+
+async def hold(bench, *levels):
+    """Several buttons at once."""
+    for level in levels:
+        bench.board.buttons[level - 1].value(0)
+    await asyncio.sleep(0.2)
+    for level in levels:
+        bench.board.buttons[level - 1].value(1)
+    await asyncio.sleep(0.1)
+
+
+async def an_evaluator(**settings):
+    """A bench whose device is idle and knows the time."""
+    bench = Bench(**settings).boot()
+    await bench.shows("idle")
+    bench.tell_time()
+    assert bench.device.wall_clock.source == record.GATEWAY_TIME
+    return bench
+
+
+def outcomes(bench):
+    """[(visit number or None, level or None)] of the ratings on the flash, each with an outcome that fits."""
+    found = []
+    for made, disclosed in bench.records(record.RATING):
+        level = made.claims.get(rating.LEVEL)
+        assert made.claims[rating.OUTCOME] == (rating.RATED if level else rating.TIMED_OUT)
+        visit = disclosed.get(rating.VISIT)
+        assert made.claims[rating.MODE] == (rating.VISIT_MODE if visit else rating.WALK_UP)
+        found.append((visit, level))
+    return found
+
+
+# --- one visit
+
+
+@timeless
+async def test_a_visit_is_asked_for_rated_and_thanked_for():
+    bench = await an_evaluator()
+    assert lamps(bench) == DARK and bench.screen.lit
+    more = {command.STAFF: "S007", command.APPLICANT: APPLICANT}
+    open_visit(bench, "V0001", more=more)
+    assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("ask", "ask", ALL)
+    await asyncio.sleep(7)
+    await bench.hands.press(4)
+    assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("thanks", "thanks", [0, 0, 0, 1, 0])
+    await bench.shows("idle", ANSWER_S)
+    assert lamps(bench) == DARK
+    [(made, disclosed)] = bench.records(record.RATING)
+    claims = made.claims
+    assert (claims[rating.WINDOW], claims[rating.LEVEL], claims[rating.STAFF]) == ("01", 4, "S007")
+    assert (claims[rating.OUTCOME], claims[rating.MODE]) == (rating.RATED, rating.VISIT_MODE)
+    assert 7000 <= claims[rating.DELAY_MS] < 7200
+    assert disclosed[rating.VISIT] == "V0001" and disclosed[rating.IDENTITY] == APPLICANT
+    assert bench.now_s + 7 <= disclosed[rating.EXACT_TIME] <= bench.now_s + 8
+    assert bench.app.thanks == 1
+
+
+@timeless
+async def test_the_thanks_come_after_the_record_is_on_flash():
+    bench = await an_evaluator()
+    order, journal = [], bench.device.journal
+    append, show = journal.append, bench.app._notice.show
+    journal.append = lambda *entry: (append(*entry), order.append("flash"))
+    bench.app._notice.show = lambda word, *rest: (order.append(word), show(word, *rest))
+    await bench.hands.press(5)
+    assert order == ["flash", "thanks"]
+
+
+@timeless
+async def test_a_visit_that_nobody_rates_is_not_rated_and_has_no_level():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001", timeout_s=30)
+    await asyncio.sleep(29.9)
+    assert bench.app.status_word == "ask" and outcomes(bench) == []
+    await bench.shows("timed_out", 0.2)
+    assert (bench.screen.word, lamps(bench)) == ("timed_out", DARK)
+    [claims] = bench.claims(record.RATING)
+    assert rating.LEVEL not in claims and claims[rating.OUTCOME] == rating.TIMED_OUT
+    assert 30000 <= claims[rating.DELAY_MS] < 30100
+    assert (outcomes(bench), bench.app.thanks, bench.device.recorder.totals()) == ([("V0001", None)], 0, [0] * 5)
+    await bench.shows("idle", ANSWER_S + 0.1)
+
+
+@timeless
+async def test_a_press_without_a_visit_is_a_walk_up_rating_and_marked_so():
+    bench = Bench().boot()  # nobody told the time yet
+    await bench.shows("idle")
+    await bench.hands.press(1)
+    [(made, disclosed)] = bench.records(record.RATING)
+    assert (made.claims[rating.MODE], made.claims[rating.LEVEL]) == (rating.WALK_UP, 1)
+    assert rating.DELAY_MS not in made.claims and disclosed == {} and made.source == record.NO_TIME
+    assert bench.app.status_word == "thanks"
+
+
+@timeless
+async def test_a_press_after_the_time_is_over_is_a_walk_up_rating():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001", timeout_s=5)
+    await bench.shows("timed_out")
+    await bench.hands.press(2)
+    assert outcomes(bench) == [("V0001", None), (None, 2)]
+    assert bench.app.status_word == "thanks"
+
+
+@timeless
+@pytest.mark.parametrize("language", ["zh", "en"])
+async def test_all_five_levels_are_recorded_as_pressed(language):
+    bench = await an_evaluator()
+    config = {command.VERSION: 1, command.PLACE: "12", command.LANGUAGE: language, command.BRIGHTNESS: 9}
+    config |= {command.RATING_TIMEOUT_S: 60, command.HEARTBEAT_S: 300, command.STAFF_NUMBER: "S012"}
+    bench.send(command.CONFIG, config)
+    for level in range(1, 6):
+        await bench.hands.press(level)
+        assert eyes.read(bench.screen.frame) == "thanks" and bench.screen.contrast == 9
+        await bench.shows("idle")
+    assert outcomes(bench) == [(None, level) for level in range(1, 6)]
+    assert bench.device.recorder.totals() == [1] * 5
+    assert {(claims[rating.WINDOW], claims[rating.STAFF]) for claims in bench.claims(record.RATING)} == {("12", "S012")}
+
+
+# --- presses that are no answer
+
+
+@timeless
+async def test_a_second_press_while_thanking_is_neither_recorded_nor_counted():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(5)
+    for level in (1, 1, 3):
+        await bench.hands.press(level)
+        assert (bench.app.status_word, lamps(bench)) == ("already", [0, 0, 0, 0, 1])  # the level that counts
+    assert outcomes(bench) == [("V0001", 5)]
+    assert (bench.app.thanks, bench.device.recorder.totals()) == (1, [0, 0, 0, 0, 1])
+    await bench.shows("idle", ANSWER_S - 0.3)  # impatience does not prolong it
+    await bench.hands.press(1)
+    assert outcomes(bench) == [("V0001", 5), (None, 1)]
+
+
+@timeless
+async def test_two_buttons_at_once_are_asked_again():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await hold(bench, 1, 5)
+    assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("again", "again", ALL)
+    assert outcomes(bench) == [] and bench.app.thanks == 0
+    await bench.shows("ask", ANSWER_S + 0.1)
+    await bench.hands.press(5)
+    assert outcomes(bench) == [("V0001", 5)]
+
+
+@timeless
+async def test_presses_of_two_buttons_do_not_keep_a_visit_open_for_ever():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001", timeout_s=10)
+    for _ in range(5):
+        await asyncio.sleep(1.7)
+        await hold(bench, 2, 3)
+    await bench.shows("timed_out", ANSWER_S + 0.2)
+    assert outcomes(bench) == [("V0001", None)]
+
+
+# --- visits that follow each other
+
+
+@timeless
+async def test_a_cancelled_visit_leaves_nothing():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    cancel(bench, "V0002")  # not the one that is open
+    assert bench.app.status_word == "ask"
+    cancel(bench, "V0001")
+    assert (bench.app.status_word, lamps(bench)) == ("idle", DARK)
+    await asyncio.sleep(120)
+    assert bench.app.status_word == "idle" and outcomes(bench) == []
+    open_visit(bench, "V0001")  # called again: it was never answered
+    await bench.hands.press(3)
+    assert outcomes(bench) == [("V0001", 3)]
+
+
+@timeless
+async def test_a_cancel_that_comes_too_late_takes_nothing_back():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(3)
+    cancel(bench, "V0001")
+    assert bench.app.status_word == "thanks" and outcomes(bench) == [("V0001", 3)]
+
+
+@timeless
+async def test_a_second_visit_replaces_the_open_one_which_was_not_rated():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001", timeout_s=20)
+    await asyncio.sleep(15)
+    open_visit(bench, "V0002", timeout_s=20)
+    assert bench.app.status_word == "ask" and outcomes(bench) == [("V0001", None)]
+    await asyncio.sleep(15)  # the first one's time is over: that must not end the second
+    assert bench.app.status_word == "ask"
+    await bench.hands.press(4)
+    assert outcomes(bench) == [("V0001", None), ("V0002", 4)] and bench.app.thanks == 1
+    await asyncio.sleep(60)
+    assert len(outcomes(bench)) == 2
+
+
+@timeless
+async def test_a_visit_that_opens_while_thanking_is_asked_for_at_once():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(1)
+    open_visit(bench, "V0002")
+    assert bench.app.status_word == "ask"
+    await bench.hands.press(5)
+    assert outcomes(bench) == [("V0001", 1), ("V0002", 5)]
+    await asyncio.sleep(ANSWER_S + 0.1)
+    assert bench.app.status_word == "idle"
+
+
+@timeless
+async def test_one_visit_is_one_rating_however_often_it_is_asked_for():
+    bench = await an_evaluator()
+    for _ in range(2):
+        open_visit(bench, "V0001", timeout_s=20)
+        await asyncio.sleep(12)
+    assert outcomes(bench) == [("V0001", None)]  # the second request did not begin the time anew
+    open_visit(bench, "V0001")
+    assert bench.app.status_word != "ask"
+    await asyncio.sleep(60)
+    assert outcomes(bench) == [("V0001", None)]
+
+
+# --- when something is broken
+
+
+async def fill(bench):
+    """Walk-up ratings until the journal is full."""
+    for _ in range(40):
+        await bench.shows("idle")
+        await bench.hands.press(5)
+        if bench.app.status_word == "full":
+            return
+    raise AssertionError("it is never full")
+
+
+@timeless
+async def test_a_rating_that_is_not_on_flash_is_not_thanked_for():
+    bench = await an_evaluator(journal_bytes=3 * BLOCK_BYTES)
+    await fill(bench)
+    thanked = bench.app.thanks
+    assert len(outcomes(bench)) == thanked == bench.device.recorder.totals()[4] > 4
+    await bench.shows("idle")
+    open_visit(bench, "V0001")
+    await bench.hands.press(1)
+    assert (bench.screen.word, lamps(bench), bench.app.thanks) == ("full", DARK, thanked)
+    await bench.shows("ask")  # still open
+    bench.receipt(bench.device.journal.head)
+    await bench.hands.press(1)
+    assert bench.app.status_word == "thanks" and outcomes(bench) == [("V0001", 1)]
+
+
+@timeless
+async def test_a_full_journal_is_reported_once_and_again_when_it_had_room_meanwhile():
+    bench = await an_evaluator(journal_bytes=3 * BLOCK_BYTES)
+    for _ in range(2):
+        await fill(bench)
+        for _ in range(3):
+            await bench.hands.press(5)
+            await bench.shows("idle")
+        told = [claims for claims in bench.claims(record.EVENT) if claims[event.CODE] == event.JOURNAL_FULL]
+        assert len(told) == 1 and 10 < told[0][event.VALUE] < 20
+        bench.receipt(bench.device.journal.head)
+
+
+@timeless
+@pytest.mark.parametrize("failure", [OSError(5), MemoryError()])
+async def test_a_failing_flash_is_said_and_the_visit_stays_open(failure):
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    append = bench.device.journal.append
+
+    def fail(*entry):
+        raise failure
+
+    bench.device.journal.append = fail
+    await bench.hands.press(2)
+    assert (bench.screen.word, bench.app.thanks) == ("fault", 0)
+    bench.device.journal.append = append
+    await bench.shows("ask", ANSWER_S + 0.1)
+    await bench.hands.press(2)
+    assert outcomes(bench) == [("V0001", 2)] and bench.app.thanks == 1
+
+
+@timeless
+async def test_ratings_go_on_when_the_display_fails_and_it_is_reported_and_comes_back():
+    bench = await an_evaluator()
+    bus, write = bench.board.display, bench.board.display.writeto
+    await asyncio.sleep(60)
+
+    def dead(address, data):
+        raise OSError(19)
+
+    bus.writeto = dead
+    open_visit(bench, "V0001")
+    await bench.hands.press(2)
+    assert outcomes(bench) == [("V0001", 2)] and lamps(bench) == [0, 1, 0, 0, 0]
+    await asyncio.sleep(900)
+    open_visit(bench, "V0002", timeout_s=60)
+    bus.writeto = write
+    await until(lambda: bench.screen.word == "ask", 2)
+    await asyncio.sleep(900)
+    told = [one for one in bench.claims(record.EVENT) if one[event.CODE] == event.SELF_CHECK]
+    assert ["display" in one.get(event.TEXT, "") for one in told] == [False, True, False]
+
+
+@timeless
+async def test_a_power_cut_loses_no_rating_that_was_thanked_for():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(4)
+    assert bench.app.status_word == "thanks"
+    bench.cut_power()
+    bench.boot()
+    await bench.shows("idle")
+    await bench.hands.press(2)
+    assert outcomes(bench) == [("V0001", 4), (None, 2)]
+    assert bench.device.recorder.totals() == [0, 1, 0, 1, 0]
