@@ -18,6 +18,7 @@ import asyncio
 from firmware import inbox, uplink
 from firmware.journal import Journal, JournalFull
 from firmware.recorder import Recorder, by_kind
+from firmware.self_check import report
 from firmware.settings import Settings
 from firmware.uptime import Uptime
 from firmware.wall_clock import WallClock
@@ -53,7 +54,10 @@ class Device:
         self.recorder = Recorder(suite, identity, channel, signer, self.journal, self.uptime, self.wall_clock)
         self._link(suite, channel)
         self.app = make_app(self)
-        self.record(record.EVENT, {event.CODE: event.BOOT, event.TEXT: board.boot_reason()})
+        try:
+            self.record(record.EVENT, {event.CODE: event.BOOT, event.TEXT: board.boot_reason()})
+        except (JournalFull, OSError):  # whoever cannot boot never gets the receipt that makes room
+            pass
 
     def _link(self, suite, channel):
         identity = self.identity
@@ -123,7 +127,7 @@ class Device:
             return
         self.board.set_time(self.wall_clock.now_s())
         if step_ms:
-            self.record(record.EVENT, {event.CODE: event.CLOCK_STEPPED, event.VALUE: step_ms})
+            report(self, event.CLOCK_STEPPED, step_ms)
 
     def _heartbeat(self):
         """The sealed heartbeat of this moment; asks for the time."""

@@ -7,6 +7,7 @@ import sys
 
 from firmware import identity
 from firmware.device import Device
+from firmware.journal import JournalFull
 from protocol import event, record
 
 # Text of a fault that survives the reboot, in one event: the end of a traceback says most.
@@ -34,14 +35,14 @@ def _board(who, speed):
 
 
 def report_crash(device):
-    """What ended the last run becomes an event of this one."""
+    """What ended the last run becomes an event of this one, or of a later one while the journal is full."""
     path = device.identity.root + "/crash"
     try:
         text = str(identity.read_file(path), "utf-8")
-    except (OSError, UnicodeError):
-        return
-    device.record(record.EVENT, {event.CODE: event.FAULT, event.TEXT: text[:CRASH_CHARS_MAX] or "crash"})
-    os.remove(path)
+        device.record(record.EVENT, {event.CODE: event.FAULT, event.TEXT: text[:CRASH_CHARS_MAX] or "crash"})
+        os.remove(path)
+    except (OSError, UnicodeError, JournalFull):
+        pass
 
 
 async def _serve(device, beside):
