@@ -1,0 +1,306 @@
+"""The sensor's wire: what of its bytes is believed, what is asked again, and when the driver gives up."""
+
+import asyncio
+
+import pytest
+from virtual_time import Clock, timeless
+
+from firmware import fingerprint
+from firmware.fingerprint import (
+    ACKNOWLEDGE,
+    ADDRESS,
+    ANSWER_TIMEOUT_MS,
+    ATTEMPTS,
+    BROKEN,
+    COMMAND,
+    CONFIRMATIONS,
+    GET_IMAGE,
+    IMAGE_TO_TEMPLATE,
+    PICTURES,
+    READ_PARAMETERS,
+    SEARCH,
+    SILENT,
+    TEMPLATE_COUNT,
+    VERIFY_PASSWORD,
+    Fingerprint,
+    SensorError,
+    answer,
+    packet,
+    unclear,
+)
+from simulator import sensor as emulated
+
+# R503 manual: the module's answer to VfyPwd, and the command for it with password 0.
+HANDSHAKE = bytes.fromhex("ef01 ffffffff 07 0003 00 000a")
+VERIFY = bytes.fromhex("ef01 ffffffff 01 0007 13 00000000 001b")
+OK = b"\x00"
+
+
+def acknowledge(payload=OK, address=ADDRESS, kind=ACKNOWLEDGE):
+    return packet(kind, payload, address)
+
+
+def error_of(call, *arguments):
+    """The code of the SensorError that the call raises, None when it returns."""
+    try:
+        call(*arguments)
+    except SensorError as error:
+        return error.code
+    return None
+
+
+# --- packets
+
+
+def test_packets_are_those_of_the_manual():
+    assert packet(COMMAND, b"\x13\x00\x00\x00\x00") == VERIFY
+    assert acknowledge() == HANDSHAKE
+    assert answer(HANDSHAKE) == OK
+
+
+def test_both_ends_of_the_wire_make_the_same_packets():
+    for payload in (b"\x01", bytes(5), b"\xff" * 40):
+        assert packet(COMMAND, payload) == emulated.packet(COMMAND, payload)
+
+
+def test_an_answer_is_taken_when_it_is_whole_and_not_before():
+    whole = acknowledge(b"\x00\x12\x34\x56")
+    for size in range(len(whole)):
+        assert answer(whole[:size]) is None
+    assert answer(whole) == b"\x00\x12\x34\x56"
+    assert answer(whole + acknowledge(b"\x02") + b"\xef") == b"\x00\x12\x34\x56"  # the first one counts
+
+
+def test_noise_before_an_answer_is_passed_over():
+    for noise in (b"\x00", b"\xef", b"\x01\xef", bytes(20), b"\xef\xef\xef", b"\x55" * 40):
+        assert answer(noise + acknowledge(b"\x09")) == b"\x09"
+
+
+def test_a_line_of_nothing_but_noise_is_no_answer_for_ever():
+    assert answer(bytes(fingerprint._ANSWER_BYTES_MAX)) is None
+    assert error_of(answer, bytes(fingerprint._ANSWER_BYTES_MAX + 1)) == BROKEN
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        acknowledge()[:-1] + b"\x0b",  # checksum, low byte
+        acknowledge()[:-2] + b"\x01\x0a",  # checksum, high byte
+        acknowledge(address=0xFFFFFFFE),
+        acknowledge(address=0),
+        acknowledge(kind=COMMAND),
+        acknowledge(kind=0x02),  # a packet of data: a picture, or a template
+        acknowledge(kind=0x08),
+        b"\xef\x01\xff\xff\xff\xff\x07\x00\x02\x00\x09",  # no confirmation code in it
+        b"\xef\x01\xff\xff\xff\xff\x07\x00\x00",
+        b"\xef\x01\xff\xff\xff\xff\x07\x00\x41",  # longer than any answer that was asked for
+        b"\xef\x01\xff\xff\xff\xff\x07\xff\xff",
+    ],
+)
+def test_a_packet_with_wrong_checksum_address_kind_or_length_is_broken(wrong):
+    assert error_of(answer, wrong) == BROKEN
+
+
+def test_every_bit_of_an_answer_matters():
+    whole = acknowledge(b"\x00\x00\x03\x00\x78")
+    for bit in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        # None: still waiting, for the start is gone, or it claims to be longer.
+        assert error_of(answer, bytes(data)) == BROKEN or answer(bytes(data)) is None
+
+
+def test_every_confirmation_code_has_its_words():
+    rows = [line.split(" ", 1) for line in CONFIRMATIONS.strip().split("\n")]
+    codes = [int(code) if code.startswith("-") else int(code, 16) for code, _ in rows]
+    assert len(set(codes)) == len(rows) > 20
+    for code, (_, words) in zip(codes, rows):
+        assert (str(SensorError(code)), SensorError(code).code) == (words, code)
+    for code in set(range(256)) - set(codes):
+        assert str(SensorError(code)) == f"code {code}"
+
+
+def test_only_a_finger_badly_seen_is_unclear():
+    assert [code for code in (*range(256), SILENT, BROKEN) if unclear(SensorError(code))] == [0x02, 0x06, 0x07, 0x15]
+
+
+# --- exchanges
+
+
+class Wire:
+    """A sensor that follows a script. answers: {instruction: [bytes, …]}, the last of each again and again.
+
+    asked: payloads of the commands that came. piece: how many bytes a read gives at most.
+    """
+
+    def __init__(self, piece=64, **answers):
+        self.asked = []
+        self.pending = b""
+        self._piece = piece
+        self.answers = {
+            VERIFY_PASSWORD: [acknowledge()],
+            READ_PARAMETERS: [acknowledge(OK + bytes(4) + b"\x00\xc8" + bytes(10))],
+        }
+
+    def write(self, data):
+        assert data[:6] == b"\xef\x01\xff\xff\xff\xff" and data == packet(COMMAND, data[9:-2])
+        self.asked.append(data[9:-2])
+        found = self.answers.get(data[9], [b""])
+        self.pending += found.pop(0) if len(found) > 1 else found[0]
+
+    def read(self, count):
+        size = min(count, self._piece)
+        found, self.pending = self.pending[:size], self.pending[size:]
+        return found or None
+
+    def instructions(self):
+        return [payload[0] for payload in self.asked]
+
+
+def a_driver(answers=None, **settings):
+    """(driver, its wire); answers: {instruction: [bytes, …]}."""
+    wire = Wire(**settings)
+    wire.answers.update(answers or {})
+    return Fingerprint(wire, Clock()), wire
+
+
+async def failure(call):
+    """The code of the SensorError that the awaited call ends with."""
+    with pytest.raises(SensorError) as caught:
+        await call
+    return caught.value.code
+
+
+@timeless
+async def test_begin_logs_in_and_learns_the_capacity():
+    driver, wire = a_driver()
+    driver._password = 0x01020304
+    await driver.begin()
+    assert wire.asked == [bytes((VERIFY_PASSWORD, 1, 2, 3, 4)), bytes((READ_PARAMETERS,))]
+    assert driver.capacity == 200
+
+
+@timeless
+async def test_a_finger_is_searched_among_all_slots():
+    found = acknowledge(b"\x00\x00\x03\x00\x78")
+    driver, wire = a_driver({GET_IMAGE: [acknowledge()], IMAGE_TO_TEMPLATE: [acknowledge()], SEARCH: [found]})
+    await driver.begin()
+    assert await driver.identify() == (3, 120)
+    assert wire.asked[2:] == [bytes((GET_IMAGE,)), bytes((IMAGE_TO_TEMPLATE, 1)), bytes((SEARCH, 1, 0, 0, 0, 200))]
+
+
+@timeless
+async def test_a_finger_that_is_not_enrolled_is_an_answer_and_no_error():
+    stranger = acknowledge(b"\x09\x00\x00\x00\x00")
+    driver, _ = a_driver({GET_IMAGE: [acknowledge()], IMAGE_TO_TEMPLATE: [acknowledge()], SEARCH: [stranger]})
+    assert await driver.identify() == (None, 0)
+
+
+@timeless
+@pytest.mark.parametrize("piece", [1, 2, 5, 11])
+async def test_an_answer_may_come_in_pieces(piece):
+    driver, _ = a_driver({TEMPLATE_COUNT: [b"\x55\xef" + acknowledge(b"\x00\x01\x02")]}, piece=piece)
+    assert await driver.count() == 258
+
+
+@timeless
+async def test_what_an_earlier_exchange_left_behind_is_no_answer():
+    driver, wire = a_driver({TEMPLATE_COUNT: [acknowledge(b"\x00\x00\x07")]})
+    wire.pending = acknowledge(b"\x00\x00\x63") + acknowledge()[:5]
+    assert await driver.count() == 7
+
+
+@timeless
+async def test_a_line_that_never_rests_does_not_hold_the_clock():
+    driver, wire = a_driver()
+    wire.read = lambda count: b"\x55" * count
+    began_ms = Clock().ticks_ms()
+    assert await failure(driver.count()) == BROKEN
+    assert Clock().ticks_ms() - began_ms <= ATTEMPTS * ANSWER_TIMEOUT_MS
+
+
+@timeless
+async def test_silence_ends_after_a_second_for_each_attempt():
+    driver, wire = a_driver()
+    began_ms = Clock().ticks_ms()
+    assert await failure(driver.count()) == SILENT
+    assert wire.instructions() == [TEMPLATE_COUNT] * ATTEMPTS
+    assert Clock().ticks_ms() - began_ms == ATTEMPTS * ANSWER_TIMEOUT_MS
+
+
+@timeless
+async def test_half_an_answer_is_broken_and_not_silent():
+    driver, _ = a_driver({TEMPLATE_COUNT: [acknowledge(b"\x00\x00\x07")[:8]]})
+    assert await failure(driver.count()) == BROKEN
+
+
+@timeless
+@pytest.mark.parametrize("first", [b"", acknowledge()[:-1] + b"\x00", acknowledge(b"\x01"), acknowledge(kind=0x08)])
+async def test_what_the_wire_spoiled_once_is_asked_again(first):
+    driver, wire = a_driver({TEMPLATE_COUNT: [first, acknowledge(b"\x00\x00\x07")]})
+    assert await driver.count() == 7
+    assert wire.instructions() == [TEMPLATE_COUNT] * 2
+
+
+@timeless
+async def test_what_the_sensor_refuses_is_not_asked_again():
+    driver, wire = a_driver({VERIFY_PASSWORD: [acknowledge(b"\x13")]})
+    assert await failure(driver.begin()) == 0x13
+    assert wire.instructions() == [VERIFY_PASSWORD]
+
+
+@timeless
+async def test_an_answer_with_too_little_in_it_is_broken():
+    for short in (acknowledge(b"\x00"), acknowledge(b"\x00\x07")):
+        driver, wire = a_driver({TEMPLATE_COUNT: [short]})
+        assert await failure(driver.count()) == BROKEN
+        assert wire.instructions() == [TEMPLATE_COUNT] * ATTEMPTS
+
+
+@timeless
+@pytest.mark.parametrize(("step", "code"), [(GET_IMAGE, 0x02), (IMAGE_TO_TEMPLATE, 0x06), (IMAGE_TO_TEMPLATE, 0x07)])
+async def test_a_finger_badly_seen_is_looked_at_again_and_not_for_ever(step, code):
+    fine = {GET_IMAGE: [acknowledge()], IMAGE_TO_TEMPLATE: [acknowledge()], SEARCH: [acknowledge(bytes(5))]}
+    for failures in range(PICTURES + 1):
+        bad = [acknowledge(bytes((code,)))] * failures + [acknowledge()]
+        driver, wire = a_driver({**fine, step: bad})
+        if failures < PICTURES:
+            assert await driver.identify() == (0, 0)
+        else:
+            assert await failure(driver.identify()) == code
+        assert wire.instructions().count(GET_IMAGE) == min(failures + 1, PICTURES)
+
+
+@timeless
+async def test_a_fault_in_the_middle_of_a_picture_is_told_at_once():
+    driver, wire = a_driver({GET_IMAGE: [acknowledge()], IMAGE_TO_TEMPLATE: [acknowledge(b"\x18")]})
+    assert await failure(driver.identify()) == 0x18
+    assert wire.instructions() == [GET_IMAGE, IMAGE_TO_TEMPLATE]
+
+
+@timeless
+async def test_a_sensor_without_a_lamp_is_no_fault():
+    driver, wire = a_driver({fingerprint.AURA_LED: [acknowledge(b"\x01")]})
+    await driver.light(fingerprint.ON, fingerprint.BLUE)
+    assert wire.asked[-1] == bytes((fingerprint.AURA_LED, fingerprint.ON, 0x40, fingerprint.BLUE, 0))
+
+
+@timeless
+async def test_commands_of_several_tasks_do_not_meet_on_the_wire():
+    driver, wire = a_driver({TEMPLATE_COUNT: [b"", acknowledge(b"\x00\x00\x07")], GET_IMAGE: [acknowledge(b"\x02")]})
+    counted, seen = await asyncio.gather(driver.count(), driver.identify(), return_exceptions=True)
+    assert counted == 7 and seen.code == 0x02
+    assert wire.instructions() == [TEMPLATE_COUNT] * 2 + [GET_IMAGE] * PICTURES
+
+
+@timeless
+async def test_no_command_asks_for_a_picture_or_a_template():
+    """UpImage (0x0A) and UpChar (0x08) would bring a finger onto the wire, where it must never be."""
+    fine = {GET_IMAGE: [acknowledge()], IMAGE_TO_TEMPLATE: [acknowledge()], SEARCH: [acknowledge(bytes(5))]}
+    driver, wire = a_driver({**fine, TEMPLATE_COUNT: [acknowledge(bytes(3))]})
+    calls = {"begin": (), "count": (), "light": (fingerprint.ON, fingerprint.RED), "identify": ()}
+    assert set(calls) == {name for name in vars(Fingerprint) if not name.startswith("_")}
+    for name, arguments in calls.items():
+        await getattr(driver, name)(*arguments)
+    wanted = {VERIFY_PASSWORD, READ_PARAMETERS, TEMPLATE_COUNT, fingerprint.AURA_LED}
+    assert set(wire.instructions()) == wanted | {GET_IMAGE, IMAGE_TO_TEMPLATE, SEARCH}
