@@ -3,6 +3,8 @@
 # Contacts bounce for up to 10 ms; a press of a person lasts 60 ms and more.
 SAMPLE_MS = 5
 STABLE_SAMPLES = 4
+# A contact that moves for a tenth of a second is broken, and must not stand in the way of the others either.
+SAMPLES_MAX = 20
 # Nobody holds a button this long: it is jammed, and must not stand in the way of the others.
 STUCK_MS = 10000
 
@@ -44,14 +46,17 @@ class Buttons:
         return self._stuck
 
     async def _settle(self):
-        """The mask once it stood still for STABLE_SAMPLES samples."""
-        mask, same = self.mask(), 0
-        while same < STABLE_SAMPLES:
+        """The mask once it stood still for STABLE_SAMPLES samples; without those that never did."""
+        mask, same, moved = self.mask(), 0, 0
+        for _ in range(SAMPLES_MAX):
             await self._clock.sleep_ms(SAMPLE_MS)
             now = self.mask()
             same = same + 1 if now == mask else 0
+            if same == STABLE_SAMPLES:
+                return mask
+            moved |= mask ^ now
             mask = now
-        return mask
+        return mask & ~moved
 
     async def press(self):
         """Wait for the next press: its level, or 0 when two buttons were down at once. Stuck ones do not count."""

@@ -11,6 +11,18 @@ def _width(text):
     return sum([len(glyphs.columns(char)[0]) for char in text])
 
 
+def _rows(text):
+    """The text in pieces that fit the display: what is too long of a place or a name goes on below."""
+    rows, start, used = [], 0, 0
+    for at, char in enumerate(text):
+        wide = _width(char)
+        if used + wide > WIDTH:
+            rows.append(text[start:at])
+            start, used = at, 0
+        used += wide
+    return rows + [text[start:]]
+
+
 class Screen:
     """display: Ssd1306."""
 
@@ -24,11 +36,12 @@ class Screen:
         """
         display = self._display
         display.clear()
-        found = lines(word, language)
+        found = []
+        for line in lines(word, language):
+            found += _rows(line % value if "%s" in line else line)
         first = (LINES - len(found)) // 2
-        for number, line in enumerate(found):
-            text = line % value if "%s" in line else line
-            display.text(first + number, max(0, (WIDTH - _width(text)) // 2), text)
+        for number, text in enumerate(found):
+            display.text(first + number, (WIDTH - _width(text)) // 2, text)
         if not online:
             mark = lines("offline", language)[0]
             display.text(LINES - 1, WIDTH - _width(mark), mark)
