@@ -133,7 +133,7 @@ class Gateway:
         self._dead_letters: DeadLetters | None = None
         self._forwarder: Forwarder | None = None
         self._projections = {
-            "timeseries": self._project("timeseries", self._timeseries.position(), self._write_points),
+            "timeseries": self._project("timeseries", self._timeseries_position(), self._write_points),
             "live": Projection(
                 "live",
                 self.ledger,
@@ -153,6 +153,10 @@ class Gateway:
             configuration.page.key,
             self._feed.close,
         )
+
+    def _timeseries_position(self) -> int:
+        """Where the store goes on: it ignores what it has, and a ledger from a backup knows less than it does."""
+        return min(self._timeseries.position(), self.ledger.cursor("timeseries"))
 
     def _project(self, name: str, position: int, take: Callable[..., None]) -> Projection:
         return Projection(

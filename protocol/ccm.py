@@ -46,14 +46,17 @@ def _xor(left: bytes, right: bytes) -> bytes:
 
 
 def _crypt(aes: object, key: bytes, iv: bytes, data: bytes, size: int) -> bytes:
-    """The first `size` bytes of `data` encrypted or, the same thing, decrypted."""
+    """The first `size` bytes of `data` encrypted or, the same thing, decrypted.
+
+    The result has its place before the first chunk: kept chunks would scatter over a small heap, and leave no room.
+    """
     ecb = aes(key, _ECB)  # type: ignore[operator]
-    pieces = []
+    result = bytearray(size)
     for at in range(0, size, _CHUNK_BYTES):
         piece = data[at : min(at + _CHUNK_BYTES, size)]
         stream = ecb.encrypt(_counters(iv, 1 + at // _BLOCK_BYTES, len(piece)))
-        pieces.append(_xor(piece, stream[: len(piece)]))
-    return b"".join(pieces)
+        result[at : at + len(piece)] = _xor(piece, stream[: len(piece)])
+    return bytes(result)
 
 
 def _tag(aes: object, key: bytes, iv: bytes, aad: bytes, plaintext: bytes) -> bytes:

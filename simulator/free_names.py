@@ -30,7 +30,8 @@ print(' '.join(sorted(found)), end=' ')
 """
 _MODULES = (
     "array asyncio binascii builtins cmath collections cryptolib deflate errno framebuf gc hashlib heapq io json "
-    "machine math micropython os platform random re select socket struct sys termios time tls uctypes vfs websocket _thread"
+    "machine math micropython os platform random re select socket struct sys termios time tls uctypes vfs websocket "
+    "_thread"
 )
 # Attributes that dir() does not show: those of a task and of an exception.
 _HIDDEN = "args cancel coro data done errno ph_key state value"

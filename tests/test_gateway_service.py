@@ -310,6 +310,27 @@ def test_a_broker_that_forgets_everything_costs_only_time(wired):
     assert device.through == 2
 
 
+def test_a_ledger_that_is_older_than_the_time_series_hides_no_new_record_from_it(wired):
+    """A back-up of the ledger numbers its records anew from where it ends."""
+    gateway, _, connect = wired
+
+    def points(device):
+        found = gateway.get("/api/v1/reconciliation").json()["by_device"].get(device.name, {"timeseries": {}})
+        return found["timeseries"].get("ratings", 0)
+
+    first, second = connect(), connect("e-002")
+    first.send(first.opened(), first.rating(5), first.rating(4))
+    first.wait(lambda: first.through == 3)
+    gateway.wait(lambda: points(first) == 2, 10)
+    gateway.terminate()
+    for path in gateway.folder.glob("ledger.db*"):
+        path.unlink()
+    gateway.start()
+    second.send(second.opened(), second.rating(1))
+    second.wait(lambda: second.through == 2)
+    gateway.wait(lambda: points(second) == 1, 10)
+
+
 def test_a_second_gateway_on_the_same_ledger_is_refused(wired, capsys):
     gateway, _, _ = wired
     assert cli.main(["run", "--config", str(gateway.toml)]) == 1

@@ -134,8 +134,10 @@ def test_two_demos_at_once_end_with_zeros_also_where_one_lives_in_chaos(start: S
     [kept] = chaos.left()
     assert chaos.lines[-2] == f"kept: {chaos.folder / kept}"
     logs = chaos.folder / kept / "logs"
-    assert (logs / "broker.log").read_text().count("READY") == 2
-    assert "STOPPED" in (logs / "broker.log").read_text()  # the second one; the first had no time to say so
+    # Each began twice, and only the second one had the time to say farewell.
+    for log, begun, ended in (("broker", "READY", "STOPPED"), ("gateway", "gateway runs", "gateway stopped")):
+        said = (logs / f"{log}.log").read_text("utf-8")
+        assert (said.count(begun), said.count(ended)) == (2, 1), log
     assert chaos.processes() == []
 
 
