@@ -35,6 +35,8 @@ _MODULES = (
 )
 # Attributes that dir() does not show: those of a task and of an exception.
 _HIDDEN = "args cancel coro data done errno ph_key state value"
+# Globals that the compiler itself looks up, for `async with`, `async for` and `assert`, where no source mentions them.
+_OF_THE_COMPILER = {"AssertionError", "BaseException", "StopAsyncIteration"}
 
 
 @cache
@@ -155,7 +157,8 @@ def spell(sources: Mapping[str, str], others: Iterable[str], free: Iterable[str]
     ours, theirs = _look(trees.values()), _look(map(ast.parse, others))
     modules = {part for module in sources for part in module.split(".")}
     keep = {*ours.fixed, *theirs.mentioned, *free, *modules, *dir(builtins)}
-    places = [name for name in free if name not in ours.mentioned | theirs.mentioned and not name.startswith("__")]
+    taken = ours.mentioned | theirs.mentioned | _OF_THE_COMPILER
+    places = [name for name in free if name not in taken and not name.startswith("__")]
     speller = _Speller(_spelling(ours, keep, places))
     for tree in trees.values():
         speller.visit(tree)

@@ -135,6 +135,14 @@ def test_names_stay_as_they_are_where_none_is_free() -> None:
     assert free_names.spell({"p.m": "def f(x):\n    return x"}, [], set()) == {"p.m": "def f(x):\n    return x"}
 
 
+def test_a_name_that_only_the_compiler_looks_up_is_never_taken() -> None:
+    looked_up = {"AssertionError", "BaseException", "StopAsyncIteration"}
+    source = "def a(x):\n    return x\ndef b(x):\n    return x\n"
+    spelled = free_names.spell({"p.m": source}, [], {*looked_up, "sin"})["p.m"]
+    assert not [name for name in looked_up if name in spelled]
+    assert "sin" in spelled
+
+
 @pytest.mark.micropython
 def test_the_vm_tells_names_that_cost_nothing(micropython: str) -> None:
     names = free_names.free_names()
