@@ -8,6 +8,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # The largest request is a visit with an applicant: below 1 KiB.
 BODY_BYTES_MAX = 8192
+# A connection that ends with unread bytes is reset, and the answer is lost with it. So what is refused is read, up to
+# here: somebody's mistake fits, an attacker gets a reset.
+_DRAIN_BYTES_MAX = 1 << 18
 
 SECURITY_HEADERS = {
     # Scripts, styles, images and connections from this server only: no CDN, nothing inline, nothing framed.
@@ -53,13 +56,13 @@ class HttpGuard:
             await send(message)
 
         if _declared_bytes(scope) > BODY_BYTES_MAX:
-            await _refuse(send_with_headers)
+            await _refuse(receive, send_with_headers)
             return
         try:
             await self._app(scope, _bounded(receive), send_with_headers)
         except BodyTooLargeError:
             if not started:
-                await _refuse(send_with_headers)
+                await _refuse(receive, send_with_headers)
 
 
 def _declared_bytes(scope: Scope) -> int:
@@ -83,7 +86,17 @@ def _bounded(receive: Receive) -> Receive:
     return receive_bounded
 
 
-async def _refuse(send: Send) -> None:
+async def _drain(receive: Receive) -> None:
+    taken = 0
+    while taken <= _DRAIN_BYTES_MAX:
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
+
+
+async def _refuse(receive: Receive, send: Send) -> None:
+    await _drain(receive)
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": _TOO_LARGE})

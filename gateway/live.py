@@ -1,18 +1,19 @@
 """What the hall looks like now: every window and door, the day's counts, the morning's sign-ins, the latest events.
 
 Kept in memory, bounded, and built again from the end of the ledger at every start. It holds no reviewer, not even a
-masked one, and of a rating no time finer than the quarter of an hour: this is shown on a wall.
+masked one, of a rating no time finer than the quarter of an hour, and levels only in groups (see publication.py): this
+is shown on a wall.
 """
 
 import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.ledger import Heartbeat, LedgerRecord
-from gateway.rates import Rates
+from gateway.publication import GROUP, Publication
 from gateway.registry import ACTIVE, CLOCK, EVALUATOR, REVOKED, Device
 from gateway.sign_in import DayRule, Morning
 from protocol import event, record
@@ -20,7 +21,6 @@ from protocol import event, record
 # The busiest hall we know of makes about 12 000 records a day; so the end of the ledger holds today.
 REBUILD_RECORDS = 20_000
 FEED_EVENTS = 50
-LAST_LEVELS = 8
 # 8 times the largest hall; beyond it the page would be unreadable and the snapshot too long.
 DEVICES_MAX = 500
 
@@ -29,7 +29,7 @@ _FAULTS = {event.TAMPER, event.JOURNAL_FULL, event.FAULT}
 # Opening self-check passed, or a new start: whatever still is wrong will be said again.
 _MENDED = {event.SELF_CHECK, event.BOOT}
 _DIGITS = re.compile(r"([0-9]+)")
-_KIND_NAMES = {record.RATING: "rating", record.PUNCH: "punch", record.EVENT: "event"}
+_KIND_NAMES = {record.PUNCH: "punch", record.EVENT: "event"}
 
 
 class Clock(Protocol):
@@ -45,7 +45,6 @@ class Clock(Protocol):
 class _DeviceView:
     """What the ledger said last about one device."""
 
-    last_levels: deque[int] = field(default_factory=lambda: deque(maxlen=LAST_LEVELS))  # 0: timed out
     seen_s: int = 0
     fault_code: int = 0
 
@@ -55,8 +54,8 @@ class _Day:
 
     def __init__(self, number: int, rule: DayRule) -> None:
         self.number = number
-        self.hall = Rates()
-        self.by_device: dict[str, Rates] = {}
+        self.hall = Publication()
+        self.by_device: dict[str, Publication] = {}
         self.punches: dict[str, int] = {}
         self.morning = Morning(rule)
 
@@ -112,6 +111,7 @@ class LiveView:
                 "now_s": now_s,
                 "speed": self._clock.speed,
                 "utc_offset_s": self._rule.utc_offset_s,
+                "group": GROUP,
                 "states": _count_states([*windows, *doors]),
                 "windows": windows,
                 "doors": doors,
@@ -131,8 +131,10 @@ class LiveView:
         view.seen_s = max(view.seen_s, one.received_s)
         today = self._rule.day_of(time_s) == self._day.number
         if one.kind == record.RATING:
-            self._take_rating(one, view, today)
-        elif one.kind == record.PUNCH:
+            if today:
+                self._take_rating(one, time_s)
+            return
+        if one.kind == record.PUNCH:
             self._take_punch(one, today)
         elif one.kind == record.EVENT:
             _take_event(one, view)
@@ -145,13 +147,13 @@ class LiveView:
             self._views = {name: view for name, view in self._views.items() if name in living}
         return self._views.setdefault(device, _DeviceView())
 
-    def _take_rating(self, one: LedgerRecord, view: _DeviceView, today: bool) -> None:
-        level = _level_of(one.claims)
-        view.last_levels.append(level or 0)
-        if today:
-            visit = one.claims.get("mode") == "visit"
-            self._day.hall.add(level, visit)
-            self._day.by_device.setdefault(one.device, Rates()).add(level, visit)
+    def _take_rating(self, one: LedgerRecord, time_s: int) -> None:
+        """Count it; the feed tells of a window's groups only."""
+        level, visit = _level_of(one.claims), one.claims.get("mode") == "visit"
+        self._day.hall.add(level, visit)
+        group = self._day.by_device.setdefault(one.device, Publication()).add(level, visit)
+        if group:
+            self._feed.append({**_feed_head(one, "ratings", time_s), "levels": group})
 
     def _take_punch(self, one: LedgerRecord, today: bool) -> None:
         if today:
@@ -163,23 +165,14 @@ class LiveView:
 
     def _feed_event(self, one: LedgerRecord, time_s: int) -> dict[str, object]:
         claims = one.claims
-        shown: dict[str, object] = {
-            "id": one.position,
-            "kind": _KIND_NAMES.get(one.kind, "event"),
-            "device": one.device,
-            "place": one.window,
-            "at_s": time_s,
-            "flags": list(one.flags)[:8],
-        }
-        if one.kind == record.RATING:
-            shown.update(level=_level_of(claims), tags=claims.get("tags") or [])
-        elif one.kind == record.PUNCH:
+        shown = _feed_head(one, _KIND_NAMES.get(one.kind, "event"), time_s)
+        if one.kind == record.PUNCH:
             time_known = claims.get("time_s") is not None
             morning = time_known and self._rule.is_morning(time_s)
             shown.update(staff=claims.get("staff"), late=morning and self._rule.is_late(time_s), time_known=time_known)
         else:
             shown.update(code=claims.get("code"))
-        return shown
+        return {**shown, "flags": list(one.flags)[:8]}
 
     def _state(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
         view = self._views.get(device.name, _NOTHING_SEEN)
@@ -195,23 +188,24 @@ class LiveView:
         }
 
     def _window(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
-        rates = self._day.by_device.get(device.name, _NO_RATES)
-        view = self._views.get(device.name, _NOTHING_SEEN)
+        shown = self._day.by_device.get(device.name, _NO_RATINGS)
         return {
             **self._state(device, heartbeats, now_s),
-            "last_levels": list(view.last_levels),
-            "levels": list(rates.levels),
-            "timed_out": rates.timed_out,
+            "last_levels": list(shown.last_levels),
+            "levels": list(shown.rates.levels),
+            "timed_out": shown.rates.timed_out,
+            "waiting": shown.waiting,
         }
 
     def _door(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
         return {**self._state(device, heartbeats, now_s), "punches": self._day.punches.get(device.name, 0)}
 
     def _totals(self) -> dict[str, object]:
-        rates = self._day.hall
+        rates = self._day.hall.rates
         return {
             "levels": list(rates.levels),
             "timed_out": rates.timed_out,
+            "waiting": self._day.hall.waiting,
             "visits_rated": rates.visits_rated,
             "good_rate": rates.good_rate,
             "rating_rate": rates.rating_rate,
@@ -228,7 +222,7 @@ class LiveView:
 
 
 _NOTHING_SEEN = _DeviceView()
-_NO_RATES = Rates()
+_NO_RATINGS = Publication()
 
 
 def device_state(status: str, seen_s: int, now_s: int, offline_after_s: int, fault_code: int) -> str:
@@ -252,6 +246,10 @@ def _time_of(one: LedgerRecord) -> int:
     """A punch's exact second; else the signed quarter of an hour; else when the gateway received it."""
     time_s = one.claims.get("time_s")
     return time_s if isinstance(time_s, int) else one.coarse_s or one.received_s
+
+
+def _feed_head(one: LedgerRecord, kind: str, time_s: int) -> dict[str, object]:
+    return {"id": one.position, "kind": kind, "device": one.device, "place": one.window, "at_s": time_s}
 
 
 def _level_of(claims: Mapping[str, object]) -> int | None:

@@ -6,7 +6,8 @@ from ledger_records import device_event, ledger_record, punch, rating
 from sealing_device import MORNING_S
 
 from gateway.ledger import Heartbeat
-from gateway.live import FEED_EVENTS, LAST_LEVELS, REBUILD_RECORDS, LiveView, rebuild_from
+from gateway.live import FEED_EVENTS, REBUILD_RECORDS, LiveView, rebuild_from
+from gateway.publication import GROUP, LAST_LEVELS
 from gateway.registry import ACTIVE, CLOCK, EVALUATOR, PENDING, REVOKED, Device
 from gateway.sign_in import STAFF_MAX, DayRule, Morning
 from protocol import event
@@ -47,15 +48,49 @@ class Hall:
         return self.view.snapshot()
 
 
+def ratings(*levels, **more):
+    return [rating(number, level, at_s=OPENING_S, **more) for number, level in enumerate(levels, 1)]
+
+
 def test_the_day_is_counted_by_level_and_rate():
-    levels = [5, 5, 4, 3, 2, 1, None]
-    seen = Hall().take(*(rating(number, level, at_s=OPENING_S) for number, level in enumerate(levels, 1)))
-    assert (seen["levels"], seen["timed_out"]) == ([1, 1, 1, 1, 2], 1)
-    assert seen["good_rate"] == 4 / 6
-    assert (seen["rating_rate"], seen["visits_rated"]) == (6 / 7, 6)
+    seen = Hall().take(*ratings(5, 5, 4, 3, 2, 1, None, 5, 4, 5))
+    assert (seen["levels"], seen["timed_out"], seen["waiting"]) == ([1, 1, 1, 2, 4], 1, 0)
+    assert seen["good_rate"] == 7 / 9
+    assert (seen["rating_rate"], seen["visits_rated"]) == (9 / 10, 9)
     window = seen["windows"][0]
-    assert window["last_levels"] == [5, 5, 4, 3, 2, 1, 0]
-    assert (window["levels"], window["timed_out"]) == ([1, 1, 1, 1, 2], 1)
+    assert (window["levels"], window["timed_out"]) == ([1, 1, 1, 2, 4], 1)
+
+
+def test_no_level_is_shown_before_five_can_be_shown_together():
+    hall = Hall(device("e-001", "01"), device("e-002", "02"))
+    silent = hall.view.snapshot()
+    for number, level in enumerate((1, 5, None, 2), 1):
+        seen = hall.take(rating(number, level, at_s=OPENING_S))
+        assert (seen["waiting"], seen["windows"][0]["waiting"]) == (number, number)
+        shown = {**seen, "waiting": 0, "windows": [{**seen["windows"][0], "waiting": 0, "seen_s": None}]}
+        assert shown == {**silent, "windows": [{**silent["windows"][0], "state": shown["windows"][0]["state"]}]} | {
+            "states": seen["states"],
+            "windows": shown["windows"],
+        }
+    seen = hall.take(rating(5, 1, device="e-002", at_s=OPENING_S))
+    assert seen["levels"] == [2, 1, 0, 0, 1]  # five of the hall
+    assert [one["levels"] for one in seen["windows"]] == [[0] * 5, [0] * 5]  # of no window yet
+    assert seen["feed"] == []
+
+
+def test_of_five_ratings_nobody_sees_which_came_first():
+    for order in ((1, 5, None, 4, 4), (4, None, 4, 5, 1)):
+        seen = Hall().take(*ratings(*order))
+        assert seen["windows"][0]["last_levels"] == [5, 4, 4, 1, 0]
+        assert [one["levels"] for one in seen["feed"]] == [[5, 4, 4, 1, 0]]
+
+
+def test_the_groups_of_a_day_are_the_same_after_a_new_start():
+    records = ratings(1, 2, 3, 4, 5, 5, 5, None, 1, 2, 3, 4)
+    first, again = Hall(), Hall()
+    for one in records:
+        first.take(one)
+    assert first.view.snapshot() == again.take(*records)
 
 
 def test_a_hall_without_ratings_has_no_rates():
@@ -65,23 +100,23 @@ def test_a_hall_without_ratings_has_no_rates():
 
 
 def test_walk_up_presses_count_as_ratings_but_belong_to_no_visit():
-    seen = Hall().take(rating(1, 5, "walk_up", at_s=OPENING_S), rating(2, None, at_s=OPENING_S))
+    seen = Hall().take(*ratings(5, 4, 3, 5, mode="walk_up"), rating(5, None, at_s=OPENING_S))
     assert (seen["good_rate"], seen["rating_rate"]) == (1.0, 0.0)
 
 
 def test_the_new_day_begins_at_local_midnight_with_nothing():
     hall = Hall(clock=Clock(OPENING_S + 15 * 3600 + 3599))
-    hall.take(rating(1, 1, at_s=OPENING_S), punch(2, at_s=OPENING_S))
+    hall.take(*ratings(1, 2, 3, 4, 5, 5), punch(7, at_s=OPENING_S))
     hall.clock.now += 1
     seen = hall.view.snapshot()
     assert (seen["levels"], seen["sign_ins"], seen["doors"][0]["punches"]) == ([0] * 5, [], 0)
-    assert seen["windows"][0]["last_levels"] == [1]
+    assert (seen["windows"][0]["last_levels"], seen["windows"][0]["waiting"], seen["waiting"]) == ([], 0, 0)
 
 
-def test_what_arrives_late_from_yesterday_is_shown_but_not_counted_today():
-    seen = Hall().take(rating(1, 1, at_s=OPENING_S - DAY_S))
-    assert seen["levels"] == [0] * 5
-    assert seen["feed"][0]["level"] == 1
+def test_what_arrives_late_from_yesterday_is_not_counted_today():
+    seen = Hall().take(*(rating(number, 1, at_s=OPENING_S - DAY_S) for number in range(5)))
+    assert (seen["levels"], seen["waiting"], seen["feed"]) == ([0] * 5, 0, [])
+    assert seen["windows"][0]["seen_s"]
 
 
 def test_devices_are_online_by_their_heartbeat():
@@ -194,8 +229,11 @@ def test_a_rebuild_reads_the_end_of_the_ledger_only():
 
 def test_of_a_rating_nothing_is_shown_that_leads_to_the_reviewer():
     at_s = OPENING_S + 1234
-    one = rating(7, 1, at_s=at_s)._replace(masked={"name": "欧**"}, sealed=b"sealed-part")
-    text = json.dumps(Hall().take(one)["feed"], ensure_ascii=False)
+    records = [
+        rating(7 + number, 1, at_s=at_s)._replace(masked={"name": "欧**"}, sealed=b"sealed-part")
+        for number in range(GROUP)
+    ]
+    text = json.dumps(Hall().take(*records)["feed"], ensure_ascii=False)
     assert "欧" not in text
     assert "sealed" not in text
     assert str(at_s) not in text

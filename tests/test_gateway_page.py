@@ -111,12 +111,19 @@ def test_a_new_rating_appears_by_itself(browser, hall):
     show(browser, hall)
     assert browser.evaluate("document.querySelectorAll('#windows .bars i').length") == 5
     second = hall.devices["e-002"]
-    hall.take((second, second.rating(1, LATE_S, visit="B-1")))
+    dots = "document.querySelectorAll('#windows .tile:nth-child(2) .dots .there').length"
+    for number, level in enumerate((1, 4, 1, 5)):
+        hall.take((second, second.rating(level, LATE_S, visit=f"B-{number}")))
     hall.project()
-    browser.wait(lambda: browser.text("#good-rate") == "60.0%")
-    assert browser.text("#feed li:first-child").split() == ["约", "08:30", "02", "号窗口", "非常不满意"]
-    bars = "[...document.querySelectorAll('#windows .tile:nth-child(2) .bars i')].map(bar => bar.dataset.level)"
-    assert browser.evaluate(bars) == ["1"]
+    browser.wait(lambda: browser.evaluate(dots) == 4)
+    assert browser.text("#good-rate") == "75.0%"  # four levels show nowhere
+    hall.take((second, second.rating(4, LATE_S, visit="B-4")))
+    hall.project()
+    browser.wait(lambda: browser.text("#good-rate") == "66.6%")
+    assert browser.text("#feed li:first-child").split() == ["约", "08:30", "02", "号窗口", "5", "份评价"]
+    for place in ("#windows .tile:nth-child(2)", "#feed li:first-child"):
+        bars = f"[...document.querySelectorAll('{place} .bars i')].map(bar => bar.dataset.level).join('')"
+        assert browser.evaluate(bars) == "54411"
 
 
 def test_a_lost_line_is_told_and_found_again(browser, tmp_path):
@@ -179,7 +186,7 @@ def test_text_can_be_read_by_day_and_by_night(browser, hall):
             }
             return 'rgb(255, 255, 255)';
         };
-        const names = 'h1;.quiet;.tile h3;.tile-foot;.badge;.count;.row time;.language;.level'.split(';');
+        const names = 'h1;.quiet;.tile h3;.tile-foot;.badge;.count;.row time;.language;.feed .what'.split(';');
         return names.map((name) => {
             const node = document.querySelector('main ' + name) ?? document.querySelector(name);
             const [a, b] = [light(getComputedStyle(node).color), light(ground(node))].sort((x, y) => y - x);

@@ -44,6 +44,7 @@ function drawFigures(hall) {
   const rows = LEVELS.map((level) => levelRow(level, hall.levels[level - 1], rated, longest));
   rows.push(levelRow(0, hall.timed_out, null, longest));
   replace(byId("levels"), rows);
+  byId("published").textContent = word("published", { group: hall.group });
 }
 
 function drawRate(node, rate) {
@@ -67,7 +68,7 @@ function drawWindows(hall) {
   const list = byId("windows");
   list.dataset.size = sizeOf(hall.windows.length);
   byId("no-windows").hidden = hall.windows.length > 0;
-  keep(list, hall.windows, (one) => one.device, (one) => tile(one, hall.now_s), (one) => tileKey(one, hall.now_s));
+  keep(list, hall.windows, (one) => one.device, (one) => tile(one, hall), (one) => tileKey(one, hall.now_s));
 }
 
 /** How large a tile may be, so that every window of the hall fits one wall screen. */
@@ -79,22 +80,23 @@ function sizeOf(count) {
 
 function tileKey(one, nowS) {
   const minutes = one.state === "offline" ? span(nowS - one.seen_s) : "";
-  return [one.place, one.state, one.fault_code, minutes, one.last_levels, one.levels, one.timed_out].join("|");
+  return [one.place, one.state, one.fault_code, minutes, one.last_levels, one.levels, one.timed_out, one.waiting].join("|");
 }
 
-function tile(one, nowS) {
-  const count = sum(one.levels);
-  const good = count ? percent((count - one.levels[0] - one.levels[1]) / count, 0) : "";
+function tile(one, hall) {
+  const rated = sum(one.levels);
+  const count = rated + one.timed_out + one.waiting;
+  const good = rated ? percent((rated - one.levels[0] - one.levels[1]) / rated, 0) : "";
   return make("li", { class: "tile", "data-state": one.state, title: one.device }, [
     make("div", { class: "tile-head" }, [
       make("h3", {}, [make("span", { class: "unseen" }, [word("window", { place: one.place })]),
         make("span", { "aria-hidden": "true" }, [one.place])]),
       make("i", { class: "mark", "aria-hidden": "true" }),
     ]),
-    bars(one.last_levels),
+    one.last_levels.length ? bars(one.last_levels) : dots(one.waiting, hall.group),
     make("p", { class: "tile-foot quiet" }, [
-      make("span", { class: "tile-state" }, [stateText(one, nowS)]),
-      make("span", { class: "tile-count" }, [word("ratedToday", { count })]),
+      make("span", { class: "tile-state" }, [stateText(one, hall.now_s)]),
+      make("span", { class: "tile-count" }, [word("visitsToday", { count })]),
       make("span", { class: "tile-count" }, [good]),
     ]),
   ]);
@@ -107,10 +109,16 @@ function stateText(one, nowS) {
 }
 
 function bars(levels) {
-  const names = levels.map((level) => word("levels")[level]);
-  const text = levels.length ? word("recent", { levels: names.join(", ") }) : word("noRecent");
+  const text = word("recent", { levels: levels.map((level) => word("levels")[level]).join(", ") });
   return make("div", { class: "bars", role: "img", "aria-label": text },
-    levels.length ? levels.map((level) => make("i", { "data-level": level })) : [make("span", { class: "quiet" }, [text])]);
+    levels.map((level) => make("i", { "data-level": level })));
+}
+
+/** Before the first group is complete: how many of it are there. */
+function dots(waiting, group) {
+  const text = waiting ? word("waiting", { waiting, group }) : word("noRecent");
+  return make("div", { class: "dots", role: "img", "aria-label": text, title: text },
+    Array.from({ length: group }, (_, index) => make("i", { class: index < waiting ? "there" : "" })));
 }
 
 function drawAttendance(hall) {
@@ -147,7 +155,7 @@ function drawFeed(hall) {
 
 function feedRow(one, hall) {
   const time = clock(one.at_s, hall.utc_offset_s);
-  // Of a rating only the quarter of an hour is known here, and the page says so.
+  // Of ratings only the quarter of an hour is known here, and the page says so.
   const exact = one.kind === "punch" && one.time_known;
   return make("li", { class: "row", "data-kind": one.kind }, [
     make("time", {}, [exact ? time : word("about", { time })]),
@@ -161,9 +169,9 @@ function placeWord(one, hall) {
 }
 
 function feedText(one) {
-  if (one.kind === "rating") {
-    const level = one.level ?? 0;
-    return [make("span", { class: "what level", "data-level": level }, [word("levels")[level]])];
+  if (one.kind === "ratings") {
+    const text = word("ratings", { count: one.levels.length });
+    return [make("span", { class: "what" }, [make("span", {}, [text]), bars(one.levels)])];
   }
   if (one.kind === "punch") {
     const text = make("span", {}, [word("punch", { staff: one.staff })]);
