@@ -37,6 +37,7 @@ demo: $(VENV)/run.stamp ## a hall in a box; FOR=30 ends it after 30 seconds, CHA
 
 .PHONY: test
 test: $(TESTING) ## the whole suite, on CPython and on the MicroPython VM
+	@tests/debian.sh
 	$(PYTEST) -n $(WORKERS) --dist loadgroup
 
 .PHONY: test-micropython
