@@ -109,8 +109,8 @@ class Device:
         identity = self.identity
         return await self.board.open_stream(identity.broker_host, identity.broker_port, identity.server_name)
 
-    def _on_receipt(self, stream, through, holes):
-        self.uplink.receipt(stream, through, holes)
+    def _on_receipt(self, found):
+        self.uplink.receipt(found)
         self._full_reported = False
 
     def _on_command(self, found):

@@ -12,7 +12,7 @@ DURABLE = (command.CONFIG, command.ROSTER)
 class Inbox:
     """channel: device side. command_key: key object. counter: highest durable counter seen, from the settings.
 
-    on_receipt(stream, through, holes); on_command(Command). dropped: messages that were not believed.
+    on_receipt(Receipt); on_command(Command). dropped: messages that were not believed.
     """
 
     def __init__(self, topic, channel, command_key, wall_clock, counter, on_receipt, on_command):
@@ -33,7 +33,7 @@ class Inbox:
             envelope = encrypt0.parse(message)
             if envelope.typ == receipt.TYP:
                 found = receipt.decode(self._channel.open_envelope(receipt.TYP, envelope))
-                self._on_receipt(found.stream, found.through, found.holes)
+                self._on_receipt(found)
             else:
                 self._take_command(command.open_envelope(self._channel, self._command_key, envelope))
         except (Refused, MemoryError):  # a message too large for this heap is no reason to stop rating

@@ -11,7 +11,7 @@ import os
 import struct
 
 from firmware.twin_file import TwinFile
-from protocol.limits import MESSAGE_BYTES_MAX
+from protocol.limits import BUCKETS_BYTES, MESSAGE_BYTES_MAX
 
 # Erase block of littlefs, and so what a file takes at least. Eight messages of the smallest bucket fill it, with heads;
 # one of the largest fits.
@@ -50,24 +50,34 @@ def _head(entry):
     return head[:-4] + struct.pack(">I", _crc(head, entry.message))
 
 
+def _read(file):
+    """The next record of a segment; or how many are damaged here, at most; or 0 at its end, torn or not."""
+    head = file.read(_HEAD_BYTES)
+    if len(head) < _HEAD_BYTES:
+        return 0
+    size, kind, seq, payload_hash, tally, crc = struct.unpack(_HEAD, head)
+    if not 0 < size <= MESSAGE_BYTES_MAX:  # damaged, and nothing tells where the next one begins
+        begins = file.tell() - _HEAD_BYTES
+        return (file.seek(0, 2) - begins) // (_HEAD_BYTES + BUCKETS_BYTES[0])
+    message = file.read(size)
+    if len(message) < size:
+        return 0
+    return Entry(kind, seq, payload_hash, tally, message) if _crc(head, message) == crc else 1
+
+
 def _read_entry(file):
     """The next whole record of a segment, or None at its end, torn or not. A damaged one is passed over."""
-    while True:
-        head = file.read(_HEAD_BYTES)
-        if len(head) < _HEAD_BYTES:
-            return None
-        size, kind, seq, payload_hash, tally, crc = struct.unpack(_HEAD, head)
-        if size > MESSAGE_BYTES_MAX:  # damaged, and nothing tells where the next one begins
-            return None
-        message = file.read(size)
-        if len(message) == size and _crc(head, message) == crc:
-            return Entry(kind, seq, payload_hash, tally, message)
+    found = 1
+    while found and isinstance(found, int):
+        found = _read(file)
+    return found or None
 
 
 class Journal:
     """root: folder of the flash. quota_bytes: how much of it the segments may take.
 
-    stream: 8 bytes, b"" before begin(). head: seq of the newest record, 0 before the first; head_hash, tally: of it.
+    stream: 8 bytes, b"" before begin(). head: highest seq in use, 0 before the first; head_hash, tally: of the newest
+    record that is whole.
     through: the receipt's; through_tally: tally of that record. tally is the owner's: running totals, 28 bytes.
     """
 
@@ -94,17 +104,32 @@ class Journal:
         self.through_tally = content[12:] or EMPTY_TALLY
 
     def _load_head(self):
-        """The newest whole record; a segment that holds none was never thanked for and goes."""
-        self.head, self.head_hash, self.tally = 0, bytes(16), EMPTY_TALLY
-        while self._firsts and not self.head:
-            with open(self._path(self._firsts[-1]), "rb") as file:
-                entry = _read_entry(file)
-                while entry:
-                    self.head, self.head_hash, self.tally = entry.seq, entry.hash, entry.tally
-                    entry = _read_entry(file)
-            if not self.head:
-                os.remove(self._path(self._firsts[-1]))
-                self._firsts = self._firsts[:-1]
+        """The newest whole record, and behind it what is damaged: that was thanked for and may have been sent, so its
+        number must not come back. A segment with neither was only begun, and goes.
+        """
+        self.head, self.head_hash, self.tally = self.through, bytes(16), self.through_tally
+        at, whole = len(self._firsts), False
+        while at and not whole:
+            at -= 1
+            used, whole = self._load_segment(self._firsts[at])
+            if used < self._firsts[at]:
+                os.remove(self._path(self._firsts[at]))
+                self._firsts = self._firsts[:at] + self._firsts[at + 1 :]
+            self.head = max(self.head, used)
+
+    def _load_segment(self, first):
+        """(highest seq that the segment has used, True when it holds a whole record, which is noted)."""
+        used, whole = first - 1, False
+        with open(self._path(first), "rb") as file:
+            found = _read(file)
+            while found:
+                if isinstance(found, int):
+                    used += found
+                else:
+                    used, whole = found.seq, True
+                    self.head_hash, self.tally = found.hash, found.tally
+                found = _read(file)
+        return used, whole
 
     def _path(self, first):
         return "%s/%08x%s" % (self._folder, first, _ENDING)

@@ -45,6 +45,15 @@ def report_crash(device):
         pass
 
 
+def _keep(error, path):
+    """For report_crash() of the next run. On a flash that takes nothing any more the run ends without."""
+    try:
+        with open(path, "w") as file:
+            file.write(("%s %s" % (type(error).__name__, error))[:CRASH_CHARS_MAX])
+    except OSError:
+        pass
+
+
 async def _serve(device, beside):
     helper = asyncio.create_task(beside(device)) if beside else None
     try:
@@ -73,7 +82,6 @@ def run(root="", speed=1, beside=None):
         asyncio.run(_serve(device, beside))
     except Exception as error:
         sys.print_exception(error)
-        with open(root + "/crash", "w") as file:
-            file.write(("%s %s" % (type(error).__name__, error))[:CRASH_CHARS_MAX])
+        _keep(error, root + "/crash")
     if board:
         board.reset()

@@ -42,7 +42,9 @@ class Uplink:
         self._heartbeat = heartbeat
         self._on_message = on_message
         self._wake = asyncio.Event()
-        self._sent = 0
+        self._sent = 0  # highest number that went out in this session
+        self._known = 0  # of these, the highest that a receipt has told of
+        self._holes = []  # what the last receipt says is missing below that
         self._again = []
         self._progress_ms = 0
         self._recorded = {}
@@ -61,20 +63,42 @@ class Uplink:
             self._recorded[seq] = began_ms
         self._wake.set()
 
-    def receipt(self, stream, through, holes):
-        """A receipt for our stream: forget what is durable, send again what is missing."""
+    def receipt(self, found):
+        """A receipt for our stream: forget what is durable, send again what is missing, go on behind it."""
         journal = self._journal
-        if stream != journal.stream:
+        if found.stream != journal.stream or found.highest > journal.head:
             return
+        through = self._durable(found)
+        if through > journal.through or found.highest > self._known:
+            self._progress_ms = self._clock.ticks_ms()
         if through > journal.through:
             journal.trim(through)
-            self._progress_ms = self._clock.ticks_ms()
             self._measure(through)
-        for first, last in holes:
-            for seq in range(max(first, journal.through + 1), min(last, self._sent) + 1):
-                if len(self._again) < WINDOW and seq not in self._again:
-                    self._again.append(seq)
+        self._know(max(found.highest, journal.through))
+        self._holes = found.holes
+        self._fill()
         self._wake.set()
+
+    def _durable(self, found):
+        """Up to where nothing is left for us to send. What the flash has lost nobody can send; its gap shows above."""
+        for first, last in found.holes:
+            for seq in range(max(first, self._journal.through + 1), last + 1):
+                if self._journal.entry(seq):
+                    return seq - 1
+        return found.highest
+
+    def _know(self, highest):
+        self._known = max(self._known, highest)
+        self._sent = max(self._sent, self._known)
+
+    def _fill(self):
+        """Send what the last receipt said is missing, a window at a time."""
+        for first, last in self._holes:
+            for seq in range(max(first, self._journal.through + 1), last + 1):
+                if len(self._again) >= WINDOW:
+                    return
+                if seq not in self._again:
+                    self._again.append(seq)
 
     def _measure(self, through):
         now = self._clock.ticks_ms()
@@ -104,7 +128,8 @@ class Uplink:
         try:
             await mqtt.connect(self._identity.device, KEEP_ALIVE_S)
             await mqtt.subscribe(self._topic_down)
-            self._sent = self._journal.through
+            self._sent = self._known = self._journal.through
+            self._holes = []
             self._again = []
             self.online, self.error, self.heartbeat_due = True, "", True
             listener = asyncio.create_task(mqtt.listen())
@@ -131,7 +156,8 @@ class Uplink:
                 pinged_ms = now
                 await mqtt.ping()
             if self._sent > self._journal.through and clock.ticks_diff(now, self._progress_ms) > RESEND_MS:
-                self._sent, self._progress_ms = self._journal.through, now
+                self._sent, self._progress_ms = self._known, now
+                self._fill()
         await listener  # raises what ended it
         raise MqttError("closed")
 
@@ -148,14 +174,16 @@ class Uplink:
             await mqtt.publish(self._topic_up, self._heartbeat())
         while self._again:
             await self._send_one(mqtt, self._again.pop(0))
-        while self._sent < min(self._journal.head, self._journal.through + WINDOW):
-            if self._sent <= self._journal.through:  # nothing was on its way: the wait for a receipt begins now
+        while self._sent < min(self._journal.head, self._known + WINDOW):
+            if self._sent <= self._known:  # nothing was on its way: the wait for a receipt begins now
                 self._progress_ms = self._clock.ticks_ms()
-            self._sent = max(self._sent, self._journal.through) + 1
-            await self._send_one(mqtt, self._sent)
+            self._sent += 1
+            if not await self._send_one(mqtt, self._sent) and self._sent == self._known + 1:
+                self._known += 1  # no receipt will ever tell of it
 
     async def _send_one(self, mqtt, seq):
-        """A damaged record is passed over: the gateway sees the gap, and the records behind it still arrive."""
+        """True when the journal has it. What is damaged is passed over, and the records behind it still arrive."""
         entry = self._journal.entry(seq)
         if entry:
             await mqtt.publish(self._topic_up, entry.message)
+        return entry is not None

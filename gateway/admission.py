@@ -71,7 +71,7 @@ class Admission:
 
 
 def _standing(key: StreamKey, state: Continuity) -> Standing:
-    return Standing(key[0], key[1], state.through, state.holes())
+    return Standing(key[0], key[1], state.through, state.holes(), state.told)
 
 
 class _Run:

@@ -47,6 +47,7 @@ class Standing(NamedTuple):
     stream: str
     through: int
     holes: Sequence[Sequence[int]]
+    highest: int
 
 
 @dataclass(slots=True)

@@ -79,6 +79,11 @@ class Continuity:
         return found
 
     @property
+    def told(self) -> int:
+        """The number up to which through and holes() tell all: the end of the island above the last hole named."""
+        return self.islands[:HOLES_MAX][-1][1] if self.islands else self.through
+
+    @property
     def outdated(self) -> bool:
         """True when so few islands are left in memory that the ledger should be asked for the next ones."""
         return not self.complete and len(self.islands) < ISLANDS_MAX // 2

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from gateway.batch import Standing
-from protocol.limits import HOLES_MAX
 from protocol.receipt import Receipt
 
 # Real seconds between two receipts of one stream that say nothing new. A device that missed one sends again after more.
@@ -16,8 +15,8 @@ _Key = tuple[str, str]
 
 def receipt_of(standing: Standing) -> Receipt:
     """The receipt that tells how a stream stands."""
-    holes = [[int(first), int(last)] for first, last in standing.holes[:HOLES_MAX]]
-    return Receipt(bytes.fromhex(standing.stream), standing.through, holes)
+    holes = [[int(first), int(last)] for first, last in standing.holes]
+    return Receipt(bytes.fromhex(standing.stream), standing.through, holes, standing.highest)
 
 
 class ReceiptSchedule:

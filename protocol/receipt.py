@@ -6,29 +6,32 @@ from protocol.limits import SEQ_MAX
 from protocol.refusal import Refused
 
 TYP = "hs-rcp"
-THROUGH, HOLES, STREAM = 2, 3, 10
+THROUGH, HOLES, HIGHEST, STREAM = 2, 3, 4, 10
 
 ROWS = field.table("""
      2 through int   0 4294967295 required
      3 holes   list  0         16 required
+     4 highest int   0 4294967295 required
     10 stream  bytes 8          8 required
 """)
 
 
 class Receipt:
-    """What is durable of a stream (8 bytes): every seq from 1 `through`, and more above it but for `holes`.
+    """What is durable of a stream (8 bytes): every seq from 1 to `through`, and to `highest` all but `holes`.
 
-    holes: [[first, last], …], inclusive, ascending, all above `through`.
+    holes: [[first, last], …], inclusive, ascending, all between `through` and `highest`. Of what lies above `highest`
+    the receipt says nothing.
     """
 
-    def __init__(self, stream: bytes, through: int, holes: list[list[int]]) -> None:
+    def __init__(self, stream: bytes, through: int, holes: list[list[int]], highest: int) -> None:
         self.stream = stream
         self.through = through
         self.holes = holes
+        self.highest = highest
 
 
-def _check_holes(through: int, holes: list[object]) -> None:
-    """Ascending, apart, and all above `through`."""
+def _check_holes(through: int, holes: list[object], highest: int) -> None:
+    """Ascending, apart, above `through`, and each with something durable behind it."""
     after = through
     for hole in holes:
         if not isinstance(hole, list) or len(hole) != 2:
@@ -37,13 +40,19 @@ def _check_holes(through: int, holes: list[object]) -> None:
         field.check_value("hole", first, field.INT, after + 1, SEQ_MAX)
         field.check_value("hole", last, field.INT, first, SEQ_MAX)
         after = last + 1  # two holes never touch: they would be one
+    field.check_value("highest", highest, field.INT, after, SEQ_MAX)
 
 
 def encode(receipt: Receipt) -> bytes:
     """The plaintext of a receipt. Raises Refused("schema") for one that no device would take."""
-    fields: dict[int, object] = {THROUGH: receipt.through, HOLES: receipt.holes, STREAM: receipt.stream}
+    fields: dict[int, object] = {
+        THROUGH: receipt.through,
+        HOLES: receipt.holes,
+        HIGHEST: receipt.highest,
+        STREAM: receipt.stream,
+    }
     field.check(ROWS, fields)
-    _check_holes(receipt.through, list(receipt.holes))
+    _check_holes(receipt.through, list(receipt.holes), receipt.highest)
     return cbor.encode(fields)
 
 
@@ -51,8 +60,9 @@ def decode(content: bytes) -> Receipt:
     """The receipt in a plaintext. Raises Refused (encoding, structure, schema)."""
     fields = cbor.decode_map(content)
     field.check(ROWS, fields)
-    _check_holes(fields[THROUGH], fields[HOLES])  # type: ignore[arg-type]  # the rows have looked at the types
-    return Receipt(fields[STREAM], fields[THROUGH], fields[HOLES])  # type: ignore[arg-type]
+    through, holes, highest = fields[THROUGH], fields[HOLES], fields[HIGHEST]
+    _check_holes(through, holes, highest)  # type: ignore[arg-type]  # the rows have looked at the types
+    return Receipt(fields[STREAM], through, holes, highest)  # type: ignore[arg-type]
 
 
 def seal(channel: Channel, receipt: Receipt) -> bytes:

@@ -120,7 +120,7 @@ class Bench:
 
     def receipt(self, through):
         """Say that everything up to `through` is durable."""
-        made = receipt.Receipt(self.device.journal.stream, through, [])
+        made = receipt.Receipt(self.device.journal.stream, through, [], through)
         self.deliver(receipt.seal(self.pair.gateway, made))
 
     def records(self, kind=None):

@@ -105,7 +105,10 @@ class ListeningGateway:
     async def receipt(self, device, through, holes=()):
         """Say that everything up to `through` is durable."""
         stream = next(one.made.stream for one in reversed(self.heard) if one.device == device)
-        message = receipt.seal(self._devices[device][0], receipt.Receipt(stream, through, list(holes)))
+        message = receipt.seal(
+            self._devices[device][0],
+            receipt.Receipt(stream, through, list(holes), holes[-1][1] + 1 if holes else through),
+        )
         await self._mqtt.publish(topics.down(self._name, device), message)
 
     async def command(self, device, kind, claims):

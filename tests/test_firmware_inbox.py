@@ -51,7 +51,7 @@ class Desk:
             PAIR.command_public,
             clock or Told(),
             counter,
-            lambda *found: self.receipts.append(found),
+            self.receipts.append,
             self.obey,
         )
 
@@ -188,7 +188,7 @@ def test_a_device_does_not_listen_to_itself():
     echo = PAIR.device.seal(sign1.RECORD_TYP, PAIR.signer.sign(sign1.RECORD_TYP, b"\xa0"))
     assert refuses(desk, echo)
     assert refuses(desk, command.seal(PAIR.device, PAIR.command_signer, a_command()))
-    assert refuses(desk, receipt.seal(PAIR.device, receipt.Receipt(STREAM, 5, [])))
+    assert refuses(desk, receipt.seal(PAIR.device, receipt.Receipt(STREAM, 5, [], 5)))
 
 
 def test_garbage_is_counted_and_forgotten():
@@ -218,7 +218,7 @@ def test_what_does_not_fit_the_heap_is_dropped_and_the_next_one_is_taken():
     assert refuses(desk, sealed(a_command(1, command.ROSTER, roster)))
     desk.failing = False
     desk.take(sealed(a_command(2)))
-    desk.take(receipt.seal(PAIR.gateway, receipt.Receipt(STREAM, 1, [])))
+    desk.take(receipt.seal(PAIR.gateway, receipt.Receipt(STREAM, 1, [], 1)))
     assert desk.believed() == 2
 
 
@@ -248,15 +248,16 @@ def test_a_roster_too_large_to_open_takes_no_counter():
 
 def test_a_receipt_reaches_the_uplink_as_it_was_given():
     desk = Desk(Untold())
-    desk.take(receipt.seal(PAIR.gateway, receipt.Receipt(STREAM, 7, [[9, 11], [15, 15]])))
-    desk.take(receipt.seal(PAIR.gateway, receipt.Receipt(STREAM, 0, [])))
-    assert desk.receipts == [(STREAM, 7, [[9, 11], [15, 15]]), (STREAM, 0, [])]
+    desk.take(receipt.seal(PAIR.gateway, receipt.Receipt(STREAM, 7, [[9, 11], [15, 15]], 20)))
+    desk.take(receipt.seal(PAIR.gateway, receipt.Receipt(STREAM, 0, [], 0)))
+    seen = [(one.stream, one.through, one.holes, one.highest) for one in desk.receipts]
+    assert seen == [(STREAM, 7, [[9, 11], [15, 15]], 20), (STREAM, 0, [], 0)]
     assert desk.inbox.dropped == 0
 
 
 def test_a_receipt_that_was_touched_or_comes_from_somebody_else_is_refused():
     desk = Desk()
-    made = receipt.Receipt(STREAM, 5, [])
+    made = receipt.Receipt(STREAM, 5, [], 5)
     message = receipt.seal(PAIR.gateway, made)
     for bit in range(0, 8 * len(message), 29):
         assert refuses(desk, flip(message, bit))

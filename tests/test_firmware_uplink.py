@@ -19,6 +19,8 @@ from firmware.uplink import (
     Uplink,
     back_off_ms,
 )
+from gateway.continuity import Continuity
+from protocol.receipt import Receipt
 
 UP, DOWN = "hallseal/1/yongxing/e-001/up", "hallseal/1/yongxing/e-001/down"
 STREAM = b"stream-1"
@@ -70,8 +72,10 @@ class Link:
         await asyncio.sleep(0.02)
         return self
 
-    def receipt(self, through, holes=()):
-        self.uplink.receipt(STREAM, through, list(holes))
+    def receipt(self, through, holes=(), highest=None):
+        """highest: where it is the record behind the last hole, it may be left out."""
+        holes = list(holes)
+        self.uplink.receipt(Receipt(STREAM, through, holes, highest or (holes[-1][1] + 1 if holes else through)))
 
     async def sent(self, after_s=0.02):
         """Numbers of the records that were sent until `after_s` from now, heartbeats left out."""
@@ -238,8 +242,8 @@ async def test_holes_are_asked_for_once_however_often_a_receipt_names_them():
 async def test_a_hole_that_was_never_sent_is_not_sent_out_of_turn():
     link = await Link(pending=2 * WINDOW).start()
     await link.sent()
-    link.receipt(0, [[WINDOW, 2 * WINDOW], [2 * WINDOW + 5, 0xFFFFFFFF]])
-    assert await link.sent() == [WINDOW]
+    link.receipt(0, [[WINDOW, 2 * WINDOW], [2 * WINDOW + 5, 0xFFFFFFFE]])
+    assert await link.sent(after_s=2) == []  # of more than we wrote nobody can have a receipt
 
 
 @timeless
@@ -291,9 +295,9 @@ async def test_holes_of_a_lost_link_do_not_haunt_the_next_one():
     link = await Link(pending=4).start()
     await link.sent()
     link.broker.cut()
-    link.receipt(0, [[2, 3]])
+    link.receipt(1, [[2, 3]])
     await until(lambda: len(link.broker.dialled) == 2 and link.uplink.online, 60)
-    assert await link.sent() == [1, 2, 3, 4]
+    assert await link.sent() == [2, 3, 4]
 
 
 @timeless
@@ -303,6 +307,90 @@ async def test_a_damaged_record_does_not_hold_up_those_behind_it():
     link.journal.entry = lambda seq: None if seq == 3 else entry(seq)
     await link.start()
     assert await link.sent() == [1, 2, 4, 5]
+
+
+class TruthfulGateway:
+    """Stores what a link sends, but for `refused` numbers, and tells how the stream stands. lossy: chance 0 … 255."""
+
+    def __init__(self, link, stored=0, refused=(), lossy=0):
+        self._link = link
+        self._refused = set(refused)
+        self._lossy = lossy
+        self._chance = SeededRandom("loss")
+        self.arrivals = []
+        self.state = Continuity(1, 0)
+        for seq in range(1, stored + 1):
+            self.state.add(seq, b"")
+
+    def _lost(self):
+        return self._chance(1)[0] < self._lossy
+
+    async def serve(self, for_s):
+        for _ in range(int(for_s * 10)):
+            arrived = [seq for seq in await self._link.sent(after_s=0.1) if not self._lost()]
+            self.arrivals += arrived
+            for seq in arrived:
+                if seq not in self._refused and not self.state.holds(seq):
+                    self.state.add(seq, b"")
+            if set(arrived) - self._refused and not self._lost():
+                self._link.receipt(self.state.through, self.state.holes(), self.state.told)
+
+    def stored(self, head):
+        return [seq for seq in range(1, head + 1) if self.state.holds(seq)]
+
+
+def _lose(link, lost):
+    entry = link.journal.entry
+    link.journal.entry = lambda seq: None if seq in lost else entry(seq)
+
+
+@timeless
+async def test_what_the_flash_has_lost_holds_up_nothing_behind_it_for_ever():
+    for lost in ({3}, set(range(5, 30)), {1}, {20, 40}, set(range(16, 41))):
+        link = Link(pending=40)
+        _lose(link, lost)
+        await link.start()
+        gateway = TruthfulGateway(link)
+        await gateway.serve(for_s=60)
+        assert set(gateway.stored(40)) == set(range(1, 41)) - lost
+        assert link.journal.through >= max(set(range(1, 41)) - lost)  # what can be forgotten is
+        link.record()
+        await gateway.serve(for_s=5)
+        assert gateway.state.holds(41) and link.journal.pending() == 0
+        assert gateway.state.missing == len(lost)  # and at the gateway the gap stays
+
+
+@timeless
+async def test_a_record_that_the_gateway_never_takes_holds_up_nothing_and_is_kept():
+    link = await Link(pending=60).start()
+    gateway = TruthfulGateway(link, refused={7})
+    await gateway.serve(for_s=20)
+    assert gateway.stored(60) == [seq for seq in range(1, 61) if seq != 7]
+    assert link.journal.through == 6 and link.journal.entry(7)
+    gateway.arrivals.clear()
+    await gateway.serve(for_s=60)
+    assert set(gateway.arrivals) == {7}  # offered again, and nothing else is
+    assert 60 * 1000 / RESEND_MS - 3 <= len(gateway.arrivals) <= 60 * 1000 / RESEND_MS + 1
+
+
+@timeless
+async def test_a_ledger_that_came_back_older_gets_all_that_is_still_here():
+    link = await Link(pending=30).start()
+    await link.sent()
+    link.receipt(30)
+    link.record(25)
+    gateway = TruthfulGateway(link, stored=12)
+    await gateway.serve(for_s=20)
+    assert gateway.stored(55) == list(range(1, 13)) + list(range(31, 56))
+    assert link.journal.pending() == 0
+
+
+@timeless
+async def test_a_link_that_loses_a_third_brings_everything():
+    link = await Link(pending=200).start()
+    gateway = TruthfulGateway(link, lossy=85)
+    await gateway.serve(for_s=300)
+    assert gateway.stored(200) == list(range(1, 201)) and link.journal.pending() == 0
 
 
 # --- receipts
@@ -315,7 +403,7 @@ async def test_a_damaged_record_does_not_hold_up_those_behind_it():
 @timeless
 async def test_only_a_receipt_for_our_stream_and_what_we_wrote_trims(stream, through, trimmed):
     link = Link(pending=20)
-    link.uplink.receipt(stream, through, [])
+    link.uplink.receipt(Receipt(stream, through, [], through))
     assert (link.journal.through, link.journal.pending()) == (trimmed, 20 - trimmed)
 
 

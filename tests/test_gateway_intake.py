@@ -148,7 +148,7 @@ class Attacks:
         return self.inner(sign1.Signed(protected, self.device.signer.kid, made, [], signature).encode())
 
     def type_receipt(self):
-        return self.own(receipt.seal(self.device.channel, receipt.Receipt(self.device.stream, 9, [])))
+        return self.own(receipt.seal(self.device.channel, receipt.Receipt(self.device.stream, 9, [], 9)))
 
     def type_command(self):
         fields = command.Command("e-001", HALL, 1, 1, command.EVALUATION_CANCEL, 1, {1: "A-1"})

@@ -8,6 +8,7 @@ from sealing_device import SUITE
 
 from gateway.batch import Standing
 from gateway.command_counters import BLOCK, CommandCounters
+from gateway.continuity import Continuity
 from gateway.receipts import AGAIN_INTERVAL_S, ReceiptSchedule, receipt_of
 from protocol import command, receipt
 from protocol.limits import HOLES_MAX
@@ -28,7 +29,7 @@ def device(hall):
 
 
 def standing(through, holes=(), stream=STREAM):
-    return Standing("e-001", stream, through, list(holes))
+    return Standing("e-001", stream, through, list(holes), holes[-1][1] + 1 if holes else through)
 
 
 # --- The schedule.
@@ -77,10 +78,13 @@ def test_the_schedule_is_bounded(monkeypatch):
 
 
 def test_a_receipt_tells_at_most_the_holes_that_fit():
-    holes = [[2 * n, 2 * n] for n in range(1, 40)]
-    made = receipt_of(standing(1, holes))
-    assert len(made.holes) == HOLES_MAX
-    assert receipt.decode(receipt.encode(made)).holes == holes[:HOLES_MAX]
+    state = Continuity(1, 0)
+    for seq in range(1, 80, 2):
+        state.add(seq, b"")
+    made = receipt_of(Standing("e-001", STREAM, state.through, state.holes(), state.told))
+    assert made.holes == [[2 * n, 2 * n] for n in range(1, HOLES_MAX + 1)]
+    assert made.highest == 2 * HOLES_MAX + 1  # the next hole lies above it
+    assert receipt.decode(receipt.encode(made)).holes == made.holes
 
 
 # --- From the intake to the device.

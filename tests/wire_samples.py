@@ -127,7 +127,7 @@ def disclosed(suite, values):
 
 def a_receipt():
     """A receipt with holes."""
-    return Receipt(STREAM, 69_990, [[69_991, 69_991], [69_995, 69_998]])
+    return Receipt(STREAM, 69_990, [[69_991, 69_991], [69_995, 69_998]], 70_001)
 
 
 def evaluation_request():
