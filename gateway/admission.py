@@ -22,6 +22,11 @@ from protocol.limits import PREV_BYTES
 # Streams whose state stays in memory, about 1 KiB each. A hall has one living stream per device; beyond the bound the
 # longest unused is read from the ledger again.
 STREAMS_MAX = 8192
+# Streams of one device that need no record to be noted: a heartbeat or an opening event names them. A device begins a
+# new one when its flash is made anew; one that names ever more of them wants to fill the table.
+STREAMS_NAMED_MAX = 64
+# Contradictions kept as evidence for one stream; more of them say nothing new, and are counted.
+EQUIVOCATIONS_KEPT = 256
 
 
 class Admission:
@@ -58,6 +63,10 @@ class Admission:
     def _trim(self) -> None:
         while len(self._streams) > STREAMS_MAX:
             self._streams.popitem(last=False)
+
+    def knows(self, connection: Connection, key: StreamKey) -> bool:
+        """True when the stream was seen before."""
+        return key in self._streams or stream_rows.load(connection, key) is not None
 
     def state(self, connection: Connection, key: StreamKey, now_s: int) -> Continuity:
         """The stream's state: from memory, from the ledger, or that of a stream never seen."""
@@ -107,6 +116,7 @@ class _Run:
         if self._held(key, state, one.seq):
             return self._again(key, state, one)
         flags = [*one.flags, *self._stream_flags(key, state, one), *self._settle(one)]
+        self._compare_head(key, state, one)
         state.add(one.seq, one.digest)
         self.flags.update(flags)
         self._rows.append(_row(one, flags))
@@ -158,6 +168,9 @@ class _Run:
         self, key: StreamKey, state: Continuity, seq: int, stored: bytes, digest: bytes, evidence: bytes, now_s: int
     ) -> None:
         """Keep the second statement beside the first; once for each."""
+        if state.equivocations >= EQUIVOCATIONS_KEPT:
+            state.equivocations += 1
+            return
         row = {
             "device": key[0],
             "stream": key[1],
@@ -170,6 +183,14 @@ class _Run:
         state.equivocations += self._connection.execute(
             sqlite.insert(schema.equivocation).values(row).on_conflict_do_nothing()
         ).rowcount
+
+    def _compare_head(self, key: StreamKey, state: Continuity, one: Admitted) -> None:
+        """A heartbeat that was faster than this record has stated its hash."""
+        if state.declared != one.seq:
+            return
+        stated = heartbeats.stated(self._connection, key, one.seq)
+        if stated is not None and stated.head_digest != one.digest[:PREV_BYTES]:
+            self._contradict(key, state, one.seq, one.digest, stated.head_digest, stated.evidence, one.received_s)
 
     def _stream_flags(self, key: StreamKey, state: Continuity, one: Admitted) -> list[str]:
         found = []
@@ -191,9 +212,17 @@ class _Run:
         if claimed != before or head < known_head:
             found.append("previous_differs")
         if claimed is not None and claimed != key[1] and head:
-            previous = self._touch((key[0], claimed), one.received_s)
-            previous.declared = max(previous.declared, head)
+            self._declare((key[0], claimed), head, one.received_s)
         return found
+
+    def _declare(self, key: StreamKey, head: int, now_s: int) -> Continuity | None:
+        """Note that the device itself has signed that the stream goes up to `head`; None for one stream too many."""
+        is_new = not self._owner.knows(self._connection, key)
+        if is_new and stream_rows.next_number(self._connection, key[0]) > STREAMS_NAMED_MAX:
+            return None
+        state = self._touch(key, now_s)
+        state.declared = max(state.declared, head)
+        return state
 
     def _stream_before(self, key: StreamKey, state: Continuity) -> str | None:
         table = schema.stream
@@ -225,8 +254,10 @@ class _Run:
         if age != heartbeats.NEW:
             return age
         key, head = (beat.device.name, beat.stream), beat.claims[heartbeat.HEAD]
-        state = self._touch(key, beat.received_s)
-        state.declared = max(state.declared, head)
+        state = self._declare(key, head, beat.received_s)
+        if state is None:
+            self.flags.update(["streams"])
+            return age
         if head and self._held(key, state, head):
             stored, stated = self._digest(key, head), beat.claims[heartbeat.HEAD_HASH]
             if stored is not None and stored[:PREV_BYTES] != stated:

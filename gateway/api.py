@@ -46,6 +46,7 @@ class GatewayParts:
     projections: Mapping[str, Projection]  # by name; those with a durable cursor: "timeseries", "central"
     dead_letters: DeadLetters | None = None
     business_token: str | None = None  # None: the visits API is closed
+    audit_token: str | None = None  # None: the counts of the stores are not shown
     intake_pending: Callable[[], int] = lambda: 0
     vital: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
@@ -111,12 +112,7 @@ def _add_live(app: FastAPI, feed: Feed) -> None:
 
 
 def _add_visits(app: FastAPI, parts: GatewayParts) -> None:
-    def business(request: Request) -> None:
-        if parts.business_token is None:
-            raise HTTPException(403, "visits_closed")
-        if not token_fits(request.headers.get("authorization"), parts.business_token):
-            parts.metrics.count("api_unauthorised")
-            raise HTTPException(401, "token", {"WWW-Authenticate": "Bearer"})
+    business = _bearer(parts.business_token, "visits_closed", parts.metrics)
 
     @app.post("/api/v1/visits", dependencies=[Depends(business)])
     def open_visit(asked: VisitRequest) -> dict[str, object]:
@@ -132,6 +128,19 @@ def _add_visits(app: FastAPI, parts: GatewayParts) -> None:
         if found is None:
             raise HTTPException(404, "visit")
         return _shown(found)
+
+
+def _bearer(token: str | None, closed: str, metrics: Metrics) -> Callable[[Request], None]:
+    """A dependency that lets only the holder of `token` in; nobody where there is none (403, reason `closed`)."""
+
+    def check(request: Request) -> None:
+        if token is None:
+            raise HTTPException(403, closed)
+        if not token_fits(request.headers.get("authorization"), token):
+            metrics.count("api_unauthorised")
+            raise HTTPException(401, "token", {"WWW-Authenticate": "Bearer"})
+
+    return check
 
 
 def _shown(visit: Visit) -> dict[str, object]:
@@ -151,7 +160,10 @@ def _add_operation(app: FastAPI, parts: GatewayParts) -> None:
     def prometheus() -> Response:
         return PlainTextResponse(parts.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    @app.get("/api/v1/reconciliation")
+    # Press counters by level, of every device and of this moment: not for whoever sits at a window.
+    audit = _bearer(parts.audit_token, "counts_closed", parts.metrics)
+
+    @app.get("/api/v1/reconciliation", dependencies=[Depends(audit)])
     def reconciliation() -> dict[str, object]:
         return reconcile(_read(parts))
 

@@ -100,6 +100,7 @@ class GatewayConfiguration:
     central: CentralSettings | None  # None: the hall forwards nothing (yet)
     page: PageSettings
     business_token_file: Path | None  # None: the visits API is closed
+    audit_token_file: Path | None  # None: the counts of the stores are not shown
     clock: HallClock
     devices: DeviceSettings
     masking: MaskingRule
@@ -115,7 +116,7 @@ _KEYS = {
     "store": {"ledger", "timeseries", "quarantine_messages_max", "quarantine_bytes_max"},
     "central": {"url", "ca", "token_file"},
     "page": {"host", "port", "cert", "key"},
-    "api": {"business_token_file"},
+    "api": {"business_token_file", "audit_token_file"},
     "clock": {"speed", "origin_s", "real0_s"},
     "devices": {"language", "rating_timeout_s", "heartbeat_s", "brightness"},
     "masking": {"id_number_first", "id_number_last", "name_last"},
@@ -225,6 +226,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         central=_central(sections["central"]) if "central" in tables else None,
         page=_page(sections["page"]),
         business_token_file=sections["api"].optional_file("business_token_file"),
+        audit_token_file=sections["api"].optional_file("audit_token_file"),
         clock=_clock(sections["clock"]),
         devices=_devices(sections["devices"]),
         masking=_masking(sections["masking"]),

@@ -27,6 +27,15 @@ def put(connection: Connection, beat: Beat) -> str:
     return age
 
 
+def stated(connection: Connection, key: tuple[str, str], head: int) -> Any:
+    """The device's latest heartbeat (head_digest, evidence) where it states this head of this stream; else None."""
+    table = schema.heartbeat
+    query = select(table.c.head_digest, table.c.evidence).where(
+        table.c.device == key[0], table.c.stream == key[1], table.c.head == head
+    )
+    return connection.execute(query).first()
+
+
 def _age(connection: Connection, beat: Beat) -> str:
     table, latest = schema.telemetry, schema.heartbeat
     seen = select(table.c.seq).where(table.c.device == beat.device.name, table.c.stream == beat.telemetry)

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from gateway import rules
 from gateway.admission import STREAMS_MAX, Admission
 from gateway.batch import STORED, Batch, Outcome, stray
 from gateway.configuration import IntakeSettings
@@ -278,4 +279,5 @@ class Intake:
         for reason, count in Counter(outcome.refused).items():
             self._metrics.count("refused", count, reason=reason)
         for flag, count in outcome.flags.items():
-            self._metrics.count("flagged", count, flag=flag)
+            if flag not in rules.TELL_LEVEL:
+                self._metrics.count("flagged", count, flag=flag)

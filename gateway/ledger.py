@@ -223,7 +223,7 @@ class Ledger:
         return self.read(lambda connection: connection.execute(query).scalar()) or 0
 
     def summary(self) -> Summary:
-        """Counts by device and kind, from one snapshot."""
+        """Counts by device and kind, from one snapshot. Every row is counted anew: this is what finds a lost one."""
         return self.read(_summary)
 
     def streams(self) -> list[StreamState]:

@@ -64,11 +64,16 @@ _TABLE = (
     Rule("visit_missing", FLAG, "a rating for a visit, without visit number"),
     Rule("visit_unknown", FLAG, "the visit was not opened at this gateway"),
     Rule("visit_again", FLAG, "a second outcome of one visit"),
+    Rule("streams", FLAG, "a heartbeat names one more stream than a device may name: not counted as a gap"),
     Rule("reopened", FLAG, "the device began a new stream"),
     Rule("unopened", FLAG, "the stream does not begin with its opening event"),
     Rule("previous_differs", FLAG, "the opening event names another previous stream or head than the ledger knows"),
     Rule("chain", FLAG, "prev is not the hash of the record before"),
 )
+
+# Marks that only some levels can earn. They travel with the record, but a count that grows at once would tell a window
+# of the rating that was just given there.
+TELL_LEVEL = {"reason_missing", "tag_level"}
 
 RULES: Mapping[str, Rule] = {rule.code: rule for rule in _TABLE}
 

@@ -42,6 +42,7 @@ record = Table(
     Column("sealed", LargeBinary, nullable=True),  # HPKE blob of the disclosures, see gateway.identity_seal
     Column("flags_json", String, nullable=False),  # list of rule codes, see gateway.rules; often "[]"
     UniqueConstraint("device", "stream", "seq", name="record_identity"),
+    Index("record_count", "device", "kind"),  # counts without reading the records themselves
     sqlite_autoincrement=True,
 )
 
@@ -172,9 +173,9 @@ visit = Table(
     Column("window", String(16), nullable=False),
     Column("device", String(32), nullable=False),
     Column("state", String(16), nullable=False),  # asked, rated, timed_out, closed
-    Column("opened_s", Integer, nullable=False),
-    Column("expires_s", Integer, nullable=False),
+    Column("expires_s", Integer, nullable=False),  # 0 once the visit has an outcome: it would tell when it was opened
     Index("visit_day", "day"),
+    sqlite_with_rowid=False,  # rows stand in the order of their tokens, not in that of the visitors
 )
 
 visit_key = Table(

@@ -4,7 +4,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+
+import duckdb
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import api, keys, live, timeseries
 from gateway.admission import Admission
@@ -19,6 +23,7 @@ from gateway.forwarder import Forwarder, central_client
 from gateway.identity_seal import IdentitySeal
 from gateway.intake import Intake
 from gateway.ledger import Ledger, LedgerRecord
+from gateway.ledger_file import LedgerError
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.mqtt_link import MqttLink, tls_context
@@ -69,7 +74,7 @@ class Gateway:
         self._configuration = configuration
         self.metrics = Metrics()
         self._clock = configuration.clock
-        business_token = _token("api", "business_token_file", configuration.business_token_file)
+        tokens = _api_tokens(configuration)
         suite = HostSuite()
         secrets = keys.load(configuration.keys, suite)
         self._registry = Registry(configuration.registry, configuration.hall)
@@ -91,7 +96,7 @@ class Gateway:
         )
         self._intake = self._make_intake(suite, channels, secrets.central_public)
         self._describe()
-        self._make_outer(business_token)
+        self._make_outer(*tokens)
 
     def _describe(self) -> None:
         """What a person who reads /metrics wants to know."""
@@ -100,6 +105,11 @@ class Gateway:
         self.metrics.watch("intake_pending", self._intake.pending)
         self.metrics.watch("ledger_position", self.ledger.last_position)
         self.metrics.watch("broker_connected", lambda: int(self._link.connected))
+
+    def _watch_projections(self) -> None:
+        for name, projection in self._projections.items():
+            self.metrics.describe(f"{name}_behind", "Records of the ledger that are not there yet.")
+            self.metrics.watch(f"{name}_behind", projection.behind)
 
     def _make_intake(self, suite: HostSuite, channels: Channels, central_public: bytes) -> Intake:
         configuration, store = self._configuration, self._configuration.store
@@ -118,10 +128,10 @@ class Gateway:
             configuration.intake,
         )
 
-    def _make_outer(self, business_token: str | None) -> None:
+    def _make_outer(self, business_token: str | None, audit_token: str | None) -> None:
         """What reads the ledger: time series, central system, live view; and the API over all."""
         configuration = self._configuration
-        self._timeseries = timeseries.DuckTimeSeries(configuration.store.timeseries)
+        self._timeseries = _timeseries(configuration.store.timeseries)
         view = live.LiveView(
             configuration.hall,
             self._registry.devices,
@@ -145,8 +155,9 @@ class Gateway:
         }
         if configuration.central is not None:
             self._make_forwarder(configuration.central)
+        self._watch_projections()
         self._web = WebServer(
-            api.create(self._parts(business_token)),
+            api.create(self._parts(business_token, audit_token)),
             configuration.page.host,
             configuration.page.port,
             configuration.page.certificate,
@@ -167,13 +178,13 @@ class Gateway:
         token = _token("central", "token_file", central.token_file)
         client = central_client(central.url, token or "", central.ca)
         ledger_file = self._configuration.store.ledger
-        self._dead_letters = DeadLetters(ledger_file.with_name("dead-letters.db"))
+        self._dead_letters = _dead_letters(ledger_file.with_name("dead-letters.db"))
         self._forwarder = Forwarder(
             self._configuration.hall, client, self._dead_letters, self.metrics, self._clock.now_s
         )
         self._projections["central"] = self._project("central", self.ledger.cursor("central"), self._forwarder.take)
 
-    def _parts(self, business_token: str | None) -> api.GatewayParts:
+    def _parts(self, business_token: str | None, audit_token: str | None) -> api.GatewayParts:
         return api.GatewayParts(
             ledger=self.ledger,
             registry=self._registry,
@@ -191,6 +202,7 @@ class Gateway:
             projections=self._projections,
             dead_letters=self._dead_letters,
             business_token=business_token,
+            audit_token=audit_token,
             intake_pending=self._intake.pending,
             vital=self._vital(),
             outside=self._outside(),
@@ -204,9 +216,9 @@ class Gateway:
             "broker": lambda: self._link.connected,
             "registry": lambda: self._registry.healthy,
         }
-        central = self._projections.get("central")
-        if central is not None:
-            checks["central"] = lambda: central.failures == 0
+        for name in ("central", "timeseries"):
+            if name in self._projections:
+                checks[name] = partial(_keeps_up, self._projections[name])
         return checks
 
     def _arrive(self, topic: str, message: bytes, retained: bool) -> bool:
@@ -284,7 +296,7 @@ def check(configuration: GatewayConfiguration) -> list[str]:
         tls_context(configuration.mqtt)
     except OSError as error:
         raise ConfigurationError(f"[mqtt] ca, cert or key: no usable certificate or key ({error})") from None
-    _token("api", "business_token_file", configuration.business_token_file)
+    _api_tokens(configuration)
     if configuration.central is not None:
         _token("central", "token_file", configuration.central.token_file)
     folder = configuration.store.ledger.parent
@@ -299,11 +311,49 @@ def check(configuration: GatewayConfiguration) -> list[str]:
     ]
 
 
+def _keeps_up(projection: Projection) -> bool:
+    return projection.alive() and projection.failures == 0
+
+
+def _timeseries(path: Path) -> timeseries.DuckTimeSeries:
+    """The store at `path`. Raises LedgerError when it cannot be opened and is not damaged: that is put aside."""
+    try:
+        return timeseries.DuckTimeSeries(path)
+    except (duckdb.Error, OSError) as error:
+        held = "set lock on file" in str(error)
+        advice = "another program has it open; end that first" if held else "check the folder and its owner"
+        raise LedgerError(f"{path}: the time series cannot be opened; {advice} ({type(error).__name__})") from None
+
+
+def _dead_letters(path: Path) -> DeadLetters:
+    """The list at `path`. Raises LedgerError when it cannot be opened."""
+    try:
+        return DeadLetters(path)
+    except (SQLAlchemyError, OSError) as error:
+        cause = type(error.__cause__ or error).__name__
+        advice = "check the folder and its owner; a damaged one may be moved away, for the records are in the ledger"
+        raise LedgerError(f"{path}: cannot be used; {advice} ({cause})") from None
+
+
+def _api_tokens(configuration: GatewayConfiguration) -> tuple[str | None, str | None]:
+    """(of the business system, of the audit). Raises ConfigurationError."""
+    business = _token("api", "business_token_file", configuration.business_token_file)
+    audit = _token("api", "audit_token_file", configuration.audit_token_file)
+    if business is not None and business == audit:
+        raise ConfigurationError("[api] audit_token_file: holds the token of the business system; make another one")
+    return business, audit
+
+
 def _token(section: str, key: str, path: Path | None) -> str | None:
-    """The token in a file; None where none is configured."""
+    """The token in a file; None where none is configured. Raises ConfigurationError."""
     if path is None:
         return None
-    token = path.read_text("utf-8").strip()
+    try:
+        token = path.read_bytes().decode("utf-8", "replace").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"[{section}] {key}: {path} cannot be read ({error.strerror}); make it readable for the gateway's user"
+        ) from None
     if len(token) < TOKEN_CHARACTERS_MIN or not token.isascii() or not token.isprintable():
         raise ConfigurationError(
             f"[{section}] {key}: {path} must hold one line of at least {TOKEN_CHARACTERS_MIN} plain characters"

@@ -95,7 +95,7 @@ class VisitBook:
         if (connection.execute(select(func.count()).where(table.c.day == day)).scalar() or 0) >= VISITS_PER_DAY_MAX:
             raise VisitRefused("busy", "too many visits today")
         row = {"token": _token(key, visit), "day": day, "window": window, "device": device, "state": ASKED}
-        row.update(opened_s=self._clock.now_s(), expires_s=expires_s)
+        row["expires_s"] = expires_s
         connection.execute(insert(table), [row])
         return Visit(visit, window, ASKED, True)
 
@@ -130,7 +130,7 @@ class VisitBook:
         return found
 
     def _set(self, connection: Connection, token: bytes, state: str) -> None:
-        connection.execute(update(schema.visit).where(schema.visit.c.token == token).values(state=state))
+        connection.execute(update(schema.visit).where(schema.visit.c.token == token).values(state=state, expires_s=0))
 
     def shown_state(self, row: _Row) -> str:
         """The state as told: a visit that nobody answered in time is closed."""

@@ -23,13 +23,26 @@ REFUSALS = (AuthorityError, FolderError, PlanError, RegistryError, SettingsError
 _OVERVIEW = """\
 Makes and keeps a hall: its keys, certificates and list of devices.
 
-  hallseal-provision hall init HALL --hall yongxing      a new hall in the new folder HALL
-  hallseal-provision device list HALL                    its devices
-  hallseal-provision device add HALL --window 07                  one more evaluator; --door D3: a clock
-  hallseal-provision device revoke HALL e-003            what it sends from now on is refused
+  hallseal-provision hall init HALL --hall yongxing    a new hall in the new folder HALL
+  hallseal-provision device list HALL                  its devices
+  hallseal-provision device add HALL --window 07       one more evaluator; --door D3: a clock
+  hallseal-provision device revoke HALL e-003          what it sends from now on is refused
 
 The folder holds every secret of the hall: keep it on the technician's machine, closed to others, and copy each part
 only to the machine that it belongs to.
+"""
+
+
+_INIT = """\
+Makes every key and certificate of a new hall, a list of devices and a roster with made-up staff, in one new folder:
+
+  ca/        the hall's authorities: keep root.key offline in a safe; enrol.key stays with you, on no server
+  gateway/   goes to the gateway's machine; hallseal-gateway run --config gateway/gateway.toml
+  broker/    goes to the MQTT broker
+  central/   goes to the central system; with central/hpke.key it opens identities of reviewers, and nobody else can
+  devices/   NAME/flash is written onto the flash of one device, and removed here once the device has started
+
+Every secret is readable by you alone (mode 0600 in folders 0700). A folder that exists is never touched.
 """
 
 
@@ -52,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     things = parser.add_subparsers(required=True, metavar="hall|device")
     hall = things.add_parser("hall", help="make a new hall").add_subparsers(required=True, metavar="init")
-    _init_options(hall.add_parser("init", help="make a new hall in a new folder", formatter_class=_Help))
+    _init_options(
+        hall.add_parser("init", help="make a new hall in a new folder", description=_INIT, formatter_class=_Help)
+    )
     device = things.add_parser("device", help="list, add or revoke devices").add_subparsers(
         required=True, metavar="list|add|revoke"
     )
@@ -62,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, except where none is set."""
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the description as it is written, and defaults, except where none is set."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, []) else super()._get_help_string(action)

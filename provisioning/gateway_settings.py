@@ -47,7 +47,7 @@ def to_text(hall: str, addresses: Addresses) -> str:
             "cert": "https.pem",
             "key": "https.key",
         },
-        "api": {"business_token_file": "business.token"},
+        "api": {"business_token_file": "business.token", "audit_token_file": "audit.token"},
     }
     return "\n".join(_section(name, values) for name, values in sections.items())
 

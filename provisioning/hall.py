@@ -102,12 +102,16 @@ class _Builder:
         self._pair("gateway/https", page)
         self._public("gateway/root.pem", self._root.certificate_pem())
         self._secret("gateway/business.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
+        self._secret("gateway/audit.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
         self._secret("gateway/central.token", self._central_token.encode())
         addresses = self._plan.addresses
         self._public("gateway/gateway.toml", gateway_settings.to_text(self._plan.hall, addresses).encode())
         self._public("gateway/roster.json", roster.to_text(roster.made_up(self._plan.staff)).encode())
         self._report(f"gateway/  keys, certificates, settings, {self._plan.staff} staff, tokens")
-        self._report("          goes to the gateway's machine; business.token also to the windows' business system")
+        self._report("          goes to the gateway's machine; business.token also to the windows' business system,")
+        self._report(
+            "          audit.token to whoever compares the counts of devices and stores, to nobody at a window"
+        )
         return HallFacts(
             hall=self._plan.hall,
             broker_host=addresses.broker_host,

@@ -44,6 +44,7 @@ class Closing:
             f"{rated}, {people.late} late",
             *self._hands(),
             f"levels: {' '.join(f'{level}={people.levels[level]}' for level in (5, 4, 3, 2, 1))}",
+            *self._restarts(),
             f"quarantine: {self.latest.gateway.get('quarantine') or 'empty'}",
             self._first_rating(),
             "memory: " + ", ".join(f"{name} {size:.0f} MiB" for name, size in sorted(self.rss.items())),
@@ -61,6 +62,12 @@ class Closing:
         counts |= {"without thanks": people.unthanked, "device off": people.unable, "visits not taken": people.refused}
         odd = [f"{what}: {count}" for what, count in counts.items() if count]
         return ["hands: " + ", ".join(odd)] if odd else []
+
+    def _restarts(self) -> list[str]:
+        """Devices that ended and began again, where any did: nobody pulls their plug in a demo."""
+        counts = {name: status.get("restarts", 0) for name, status in sorted(self.latest.statuses.items())}
+        odd = [f"{name} {count}×" for name, count in counts.items() if count]
+        return ["devices that restarted by themselves: " + ", ".join(odd)] if odd else []
 
     def _first_rating(self) -> str:
         first_s = self.latest.central.get("first_rating_real_s")

@@ -66,10 +66,10 @@ class Demo:
         box = self._box
         self._listen_to_signals()
         await self._unless_interrupted(self._open())
-        async with box.business_client() as business, box.central_client() as central:
+        async with box.business_client() as business, box.audit_client() as audit, box.central_client() as central:
             people = People(business, box.time, self._stop)
-            await self._play(people, business, central)
-            await self._settle(people, business, central)
+            await self._play(people, audit, central)
+            await self._settle(people, audit, central)
             return self._report(people)
 
     def _listen_to_signals(self) -> None:
@@ -118,11 +118,11 @@ class Demo:
                 return
             await asyncio.sleep(0.2)
 
-    async def _play(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
+    async def _play(self, people: People, audit: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         """The morning, until its time is over or somebody presses Ctrl-C; then until the last visitor has gone."""
         self._began_s = time.monotonic()
         acts = [asyncio.create_task(act) for act in self._acts(people)]
-        watch = asyncio.create_task(self._watch(people, business, central))
+        watch = asyncio.create_task(self._watch(people, audit, central))
         chaos = asyncio.create_task(self._chaos()) if self._arguments.chaos else None
         try:
             with contextlib.suppress(asyncio.TimeoutError):
@@ -181,9 +181,9 @@ class Demo:
             await asyncio.wait_for(self._interrupted.wait(), max(0.0, self._began_s + played_s - time.monotonic()))
         return self._interrupted.is_set()
 
-    async def _look(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
+    async def _look(self, people: People, audit: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         """Statuses and counts of this moment; the stores first, so that what comes between shows as on its way."""
-        gateway = await _counts(business, "/api/v1/reconciliation")
+        gateway = await _counts(audit, "/api/v1/reconciliation")
         above = await _counts(central, "/api/v1/summary")
         self._fresh = Look(await self._box.statuses(), gateway, above)
         people.see(self._fresh.statuses)
@@ -192,11 +192,11 @@ class Demo:
             {**before.statuses, **self._fresh.statuses}, gateway or before.gateway, above or before.central
         )
 
-    async def _watch(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
+    async def _watch(self, people: People, audit: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         live = Live(console=self._console, refresh_per_second=4, transient=True)
         with live if self._console.is_terminal else contextlib.nullcontext():
             while True:
-                await self._look(people, business, central)
+                await self._look(people, audit, central)
                 self._measure()
                 if self._console.is_terminal:
                     live.update(self._render(people))
@@ -240,11 +240,11 @@ class Demo:
         online = {group: (up[group], every[group]) for group in self._groups(people)}
         return table.render(self._groups(people), online, people.levels, self._title(), part, f"page: {self._box.page}")
 
-    async def _settle(self, people: People, business: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
+    async def _settle(self, people: People, audit: httpx.AsyncClient, central: httpx.AsyncClient) -> None:
         """Wait until nothing is on its way any more, at most the time for it, or until somebody hurries."""
         deadline = time.monotonic() + self._arguments.settle_s
         while True:
-            await self._look(people, business, central)
+            await self._look(people, audit, central)
             everything_arrived = reconciliation.settled(self._fresh, [one["device"] for one in self._box.devices()])
             if everything_arrived and reconciliation.total(self._groups(people).values()).agrees():
                 return

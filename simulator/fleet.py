@@ -28,6 +28,12 @@ def kinds(hall: Path) -> dict[str, str]:
     return {one["device"]: one["kind"] for one in registry["devices"]}
 
 
+_DEVICES = """
+Runs until SIGTERM, Ctrl-C or the request "stop" on its control port; prints READY and that port when all have booted.
+The broker and the gateway of the hall must be running, or the devices try again.
+"""
+
+
 def build(
     hall: Path, scratch: Path, names: list[str], speed: int, virtual: bool, heap: str
 ) -> dict[str, VmDevice | DeskDevice]:
@@ -81,14 +87,31 @@ def _freeze_heap() -> None:
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """hallseal-simulator devices"""
-    parser = subparsers.add_parser("devices", help="run devices of a hall: real MicroPython VMs, or virtual ones")
-    parser.add_argument("devices", nargs="+", help="names from the hall's registry")
-    parser.add_argument("--hall", type=Path, required=True, help="folder that hallseal-provision made")
-    parser.add_argument("--scratch", type=Path, required=True, help="folder for flash images and logs")
-    parser.add_argument("--control", type=int, default=0, help="port of the control channel; 0 picks one")
-    parser.add_argument("--speed", type=int, default=1, help="how much faster than real a person's time runs")
+    parser = subparsers.add_parser(
+        "devices",
+        help="run devices of a hall: real MicroPython VMs, or virtual ones",
+        description=_DEVICES,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("devices", nargs="+", metavar="NAME", help="names from the hall's registry, like e-001 c-001")
+    parser.add_argument(
+        "--hall", type=Path, required=True, metavar="FOLDER", help="the hall, as `hallseal-provision hall init` made it"
+    )
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where flash images and logs go; made where there is none",
+    )
+    parser.add_argument(
+        "--control", type=int, default=0, metavar="PORT", help="port of the control channel on 127.0.0.1; 0 picks one"
+    )
+    parser.add_argument("--speed", type=int, default=1, metavar="TIMES", help="hall seconds in a real second")
     parser.add_argument("--virtual", action="store_true", help="on CPython in one process, for many devices")
-    parser.add_argument("--heap", default=vm_device.HEAP, help="heap of each VM")
+    parser.add_argument(
+        "--heap", default=vm_device.HEAP, metavar="SIZE", help="heap of each VM, as `micropython -X heapsize` takes it"
+    )
     parser.set_defaults(run=run)
 
 

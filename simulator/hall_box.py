@@ -137,7 +137,14 @@ class HallBox:
 
     def business_client(self) -> httpx.AsyncClient:
         """The windows' business system, as the gateway knows it."""
-        token = (self.hall / "gateway" / "business.token").read_text("utf-8").strip()
+        return self._gateway_client("business.token")
+
+    def audit_client(self) -> httpx.AsyncClient:
+        """Somebody who may compare the counts of devices and stores."""
+        return self._gateway_client("audit.token")
+
+    def _gateway_client(self, token_file: str) -> httpx.AsyncClient:
+        token = (self.hall / "gateway" / token_file).read_text("utf-8").strip()
         return httpx.AsyncClient(base_url=self.page, headers={"Authorization": f"Bearer {token}"}, timeout=5)
 
     def central_client(self) -> httpx.AsyncClient:

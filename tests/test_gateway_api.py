@@ -8,10 +8,11 @@ import time
 import httpx
 import pytest
 from sealing_device import MORNING_S
-from web_hall import BUSINESS_TOKEN, WebHall
+from sqlalchemy import func, select
+from web_hall import AUDIT_TOKEN, BUSINESS_TOKEN, WebHall
 
 from gateway import feed as feed_module
-from gateway import page_files
+from gateway import page_files, schema
 from gateway.feed import Feed, TooManyViewersError, frame_of
 from gateway.http_guard import BODY_BYTES_MAX, token_fits
 from protocol import command
@@ -30,6 +31,11 @@ def hall(tmp_path):
 def get(hall, path):
     with hall.client() as client:
         return client.get(path)
+
+
+def counts(hall, token=AUDIT_TOKEN):
+    with hall.business(token) as client:
+        return client.get("/api/v1/reconciliation")
 
 
 def post_visit(hall, body, token=BUSINESS_TOKEN):
@@ -284,10 +290,10 @@ def test_reconciliation_compares_every_store_by_device(hall):
     hall.take((clock, clock.opened()), (clock, clock.punch()))
     hall.take(evaluator.heartbeat(PRESSES=[0, 0, 0, 1, 1]))
     hall.take(b"nonsense")
-    before = get(hall, "/api/v1/reconciliation").json()
+    before = counts(hall).json()
     assert before["pending"] == {"intake": 0, "timeseries": 5, "live": 5}
     hall.project()
-    seen = get(hall, "/api/v1/reconciliation").json()
+    seen = counts(hall).json()
     assert seen["pending"] == {"intake": 0, "timeseries": 0, "live": 0}
     device = seen["by_device"]["e-001"]
     assert device["ledger"] == device["timeseries"] == {"ratings": 2, "punches": 0, "events": 1}
@@ -298,11 +304,38 @@ def test_reconciliation_compares_every_store_by_device(hall):
     assert seen["quarantine"] == {"structure": 1} or seen["quarantine"] == {"encoding": 1}
 
 
+def test_the_counts_of_the_stores_are_for_the_audit_alone(hall):
+    for token in (BUSINESS_TOKEN, AUDIT_TOKEN[:-1], "x"):
+        answer = counts(hall, token)
+        assert (answer.status_code, answer.json()) == (401, {"error": "token"}), token
+    assert get(hall, "/api/v1/reconciliation").status_code == 401
+    assert counts(hall).status_code == 200
+
+
+def test_the_counts_stay_true_while_the_ledger_grows(hall):
+    evaluator, clock = hall.devices.values()
+    for number in range(1, 4):
+        hall.take(*([evaluator.opened()] if number == 1 else []), evaluator.rating(5))
+        hall.take((clock, clock.opened() if number == 1 else clock.punch()))
+        found = counts(hall).json()
+        assert found["by_device"]["e-001"]["ledger"] == {"ratings": number, "punches": 0, "events": 1}
+        assert found["by_device"]["c-001"]["ledger"] == {"ratings": 0, "punches": number - 1, "events": 1}
+        assert found["position"] == 1 + 2 * number
+
+
+def test_the_counts_are_read_without_the_records_themselves(hall):
+    table = schema.record
+    query = select(table.c.device, table.c.kind, func.count(), func.max(table.c.id))
+    query = query.group_by(table.c.device, table.c.kind)
+    plan = hall.ledger.read(lambda one: one.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all())
+    assert "COVERING INDEX record_count" in str(plan)
+
+
 def test_reconciliation_shows_gaps(hall):
     evaluator = hall.devices["e-001"]
     messages = [evaluator.opened(), *(evaluator.rating(level) for level in (5, 1, 2, 4))]
     hall.take(messages[0], messages[1], messages[4])
-    assert get(hall, "/api/v1/reconciliation").json()["by_device"]["e-001"]["gaps"] == 2
+    assert counts(hall).json()["by_device"]["e-001"]["gaps"] == 2
 
 
 def test_the_page_is_served_over_https_where_the_hall_has_a_certificate(tmp_path, hall_dir):

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gateway import intake as intake_module
 from gateway import rules, schema
+from gateway.admission import STREAMS_NAMED_MAX
 from gateway.batch import DUPLICATE, EQUIVOCATION, STORED
 from protocol import channel, command, disclosure, event, rating, receipt, record, refusal, sealed_record, sign1
 from protocol import topic as topics
@@ -354,6 +355,46 @@ def test_a_heartbeat_that_contradicts_the_ledger_is_evidence(hall, evaluator):
     assert (kept["seq"], kept["digest"]) == (1, bytes(16))
 
 
+def test_a_record_that_contradicts_the_heartbeat_before_it_is_evidence(hall, evaluator):
+    hall.take(evaluator.opened())
+    honest = evaluator.seq + 1
+    hall.take(evaluator.heartbeat(HEAD=honest, HEAD_HASH=bytes(16)))
+    assert hall.rows(schema.equivocation) == []
+    assert hall.take(evaluator.rating(5)).records == [STORED]
+    (kept,) = hall.rows(schema.equivocation)
+    assert (kept["seq"], kept["digest"]) == (honest, bytes(16))
+    assert kept["evidence"] != hall.records()[-1].evidence
+
+
+def test_a_record_that_the_heartbeat_before_it_had_announced_is_none(hall, evaluator):
+    message = evaluator.opened()
+    hall.take(evaluator.heartbeat())
+    hall.take(message)
+    assert hall.rows(schema.equivocation) == []
+
+
+def test_a_device_cannot_fill_the_table_with_streams_that_it_only_names(hall, evaluator):
+    hall.take(evaluator.opened())
+    for number in range(3 * STREAMS_NAMED_MAX):
+        hall.take(evaluator.heartbeat(STREAM=number.to_bytes(8, "big"), HEAD=9))
+    assert len(hall.ledger.streams()) == STREAMS_NAMED_MAX
+    assert hall.metrics.value("flagged", flag="streams") == 2 * STREAMS_NAMED_MAX + 1
+    assert hall.take(evaluator.rating(5)).records == [STORED]  # the stream that it really has goes on
+    evaluator.open_stream()
+    assert hall.take(evaluator.opened()).records == [STORED]  # and so does a new one with records
+
+
+def test_a_device_that_contradicts_itself_without_end_fills_nothing(hall, evaluator, monkeypatch):
+    monkeypatch.setattr("gateway.admission.EQUIVOCATIONS_KEPT", 3)
+    hall.take(evaluator.opened())
+    for _ in range(8):
+        evaluator.seq, evaluator.prev = 0, bytes(16)
+        hall.take(evaluator.event(at_s=MORNING_S - 900 * evaluator.beats))
+        evaluator.beats += 1
+    assert len(hall.rows(schema.equivocation)) == 3
+    assert hall.ledger.streams()[0].equivocations == 8
+
+
 FLAGGED = {
     "window": lambda one: one.rating(5, claims={rating.WINDOW: "77"}),
     "no_clock": lambda one: one.seal(*one.make(record.EVENT, {event.CODE: 2}, source=0)),
@@ -375,12 +416,12 @@ def test_a_rule_flags_and_the_record_is_stored_all_the_same(hall, evaluator, cod
     hall.take(evaluator.opened())
     assert hall.take(FLAGGED[code](evaluator)).records == [STORED]
     assert list(hall.records()[-1].flags) == [code]
-    assert hall.metrics.value("flagged", flag=code) == 1
+    assert hall.metrics.value("flagged", flag=code) == (0 if code in rules.TELL_LEVEL else 1)
 
 
 def test_every_flag_has_a_test():
     # Those of streams and visits are in test_gateway_ledger and test_gateway_visits.
-    elsewhere = {"reopened", "unopened", "previous_differs", "chain", "visit_again"}
+    elsewhere = {"streams", "reopened", "unopened", "previous_differs", "chain", "visit_again"}
     assert {rule.code for rule in rules.RULES.values() if rule.effect == rules.FLAG} == set(FLAGGED) | elsewhere
 
 

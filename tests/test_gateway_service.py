@@ -78,6 +78,11 @@ class GatewayProcess:
     def get(self, path, **more):
         return httpx.get(f"https://127.0.0.1:{self.page_port}{path}", verify=self.trust(), timeout=5, **more)
 
+    def counts(self):
+        """What the stores hold, by device, and how much is in quarantine."""
+        token = (self.folder / "audit.token").read_text().strip()
+        return self.get("/api/v1/reconciliation", headers={"Authorization": "Bearer " + token}).json()
+
     def post(self, path, content):
         token = (self.folder / "business.token").read_text().strip()
         url = f"https://127.0.0.1:{self.page_port}{path}"
@@ -259,7 +264,7 @@ def test_sigkill_loses_nothing_that_was_receipted(wired):
     stored = gateway.stored("e-001")
     assert set(stored) == {(stream, seq) for seq in range(1, len(messages) + 1)}
     assert {key: stored[key] for key in kept} == kept, "what was stored before the kill is unchanged"
-    summary = gateway.get("/api/v1/reconciliation").json()["by_device"]["e-001"]
+    summary = gateway.counts()["by_device"]["e-001"]
     assert (summary["ledger"], summary["gaps"]) == ({"ratings": 1200, "punches": 0, "events": 1}, 0)
     assert_no_identity(gateway)
 
@@ -315,7 +320,7 @@ def test_a_ledger_that_is_older_than_the_time_series_hides_no_new_record_from_it
     gateway, _, connect = wired
 
     def points(device):
-        found = gateway.get("/api/v1/reconciliation").json()["by_device"].get(device.name, {"timeseries": {}})
+        found = gateway.counts()["by_device"].get(device.name, {"timeseries": {}})
         return found["timeseries"].get("ratings", 0)
 
     first, second = connect(), connect("e-002")
@@ -337,11 +342,48 @@ def test_a_second_gateway_on_the_same_ledger_is_refused(wired, capsys):
     assert "another gateway uses this ledger" in capsys.readouterr().err
 
 
+def test_a_time_series_that_another_program_holds_is_told_in_words(hall_dir, capsys):
+    gateway = hall_dir / "gateway"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import duckdb, sys\nheld = duckdb.connect(sys.argv[1])\nprint(1, flush=True)\ninput()",
+         str(gateway / "timeseries.duckdb")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout.readline()
+        assert cli.main(["run", "--config", str(gateway / "gateway.toml")]) == 1
+        assert "another program has it open; end that first" in capsys.readouterr().err
+    finally:
+        holder.communicate(b"\n")
+
+
+def test_a_damaged_list_of_dead_letters_is_told_in_words(hall_dir, capsys):
+    gateway = hall_dir / "gateway"
+    (gateway / "dead-letters.db").write_bytes(b"this is no database" * 100)
+    assert cli.main(["run", "--config", str(gateway / "gateway.toml")]) == 1
+    told = capsys.readouterr().err
+    assert "dead-letters.db" in told
+    assert "may be moved away" in told
+
+
+def test_a_token_that_is_no_text_or_not_readable_is_told_in_words(hall_dir, capsys):
+    gateway = hall_dir / "gateway"
+    check = ["check", "--config", str(gateway / "gateway.toml")]
+    business = (gateway / "business.token").read_bytes()
+    (gateway / "business.token").write_bytes(b"\xff" * 40)
+    assert cli.main(check) == 2
+    assert "must hold one line" in capsys.readouterr().err
+    (gateway / "business.token").write_bytes(business)
+    (gateway / "audit.token").write_bytes(business)
+    assert cli.main(check) == 2
+    assert "[api] audit_token_file: holds the token of the business system" in capsys.readouterr().err
+
+
 def test_the_technician_sees_what_was_refused(wired, capsys):
     gateway, _, connect = wired
     device = connect()
     device.send(device.rating(5)[:-1] + b"?", b"noise")
-    gateway.wait(lambda: sum(gateway.get("/api/v1/reconciliation").json()["quarantine"].values()) == 2, 10)
+    gateway.wait(lambda: sum(gateway.counts()["quarantine"].values()) == 2, 10)
     assert cli.main(["quarantine", "list", "--config", str(gateway.toml)]) == 0
     shown = capsys.readouterr().out
     assert "decrypt" in shown

@@ -53,6 +53,20 @@ def test_the_outcome_is_told_without_the_level(hall, device, level, state):
     assert list(hall.records()[-1].flags) == []
 
 
+def test_an_outcome_leaves_no_time_and_no_order_of_visitors_behind(hall, device):
+    """Who can read the ledger file learns neither when a visit was opened nor which one came first."""
+    numbers = [f"A-{number}" for number in range(40)]
+    for number in numbers:
+        hall.visits.open("01", number)
+    hall.take(device.opened(), *(device.rating(5, visit=number) for number in numbers))
+    rows = hall.rows(schema.visit)
+    assert {row["expires_s"] for row in rows} == {0}
+    assert {row["state"] for row in rows} == {RATED}
+    tokens = [row["token"] for row in rows]
+    assert tokens == sorted(tokens)  # keyed hashes: no other order is in the file
+    assert not any("opened" in name for name in rows[0])
+
+
 def test_a_second_outcome_of_one_visit_is_stored_and_flagged(hall, device):
     hall.visits.open("01", "A-17")
     hall.take(device.opened(), device.rating(5, visit="A-17"), device.rating(2, visit="A-17", comment="慢"))

@@ -30,7 +30,7 @@ hall.json
 ca/root.pem ca/root.key ca/enrol.pem ca/enrol.key
 gateway/gateway.toml gateway/tls.pem gateway/tls.key gateway/https.pem gateway/https.key gateway/agreement.key
 gateway/command.key gateway/central.pub gateway/registry.json gateway/roster.json gateway/root.pem
-gateway/business.token gateway/central.token
+gateway/audit.token gateway/business.token gateway/central.token
 broker/server.pem broker/server.key broker/clients.pem
 central/server.pem central/server.key central/hpke.key central/token central/devices.json central/root.pem
 """.split()
@@ -74,7 +74,7 @@ def test_no_one_else_reads_a_secret_or_enters_a_folder_whatever_the_umask(tmp_pa
             assert mode == 0o600, path
         else:
             assert mode == 0o644, path
-    assert secrets == 9 + 3 + 3 * 2, "every kind of secret was seen"
+    assert secrets == 10 + 3 + 3 * 2, "every kind of secret was seen"
 
 
 def test_a_hall_that_stands_is_never_overwritten(hall_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from gateway.timeseries import DuckTimeSeries, point_of
 from gateway.web_server import WebServer
 
 BUSINESS_TOKEN = "token-of-the-business-system"
+AUDIT_TOKEN = "token-of-the-audit"
 
 
 class WebHall(GatewayHall):
@@ -39,6 +40,7 @@ class WebHall(GatewayHall):
             projections=self.projections,
             dead_letters=self.dead_letters,
             business_token=business_token,
+            audit_token=AUDIT_TOKEN,
             intake_pending=self.intake.pending,
             vital={"ledger": lambda: self.checks["ledger"]()},
             outside={"broker": lambda: self.checks["broker"]()},
