@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import configuration, ledger_file, logs, quarantine, rules
+from gateway import configuration, ledger_file, logs, quarantine, readiness, rules
 from gateway.configuration import ConfigurationError
 from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
@@ -86,9 +86,7 @@ def _run(loaded: configuration.GatewayConfiguration, options: argparse.Namespace
 
 
 def _check(loaded: configuration.GatewayConfiguration, _options: argparse.Namespace) -> int:
-    from gateway import service
-
-    for line in service.check(loaded):
+    for line in readiness.check(loaded):
         print(line)
     print("everything is in place")
     return 0

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from gateway.ledger_file import LedgerError
+
 # A row is about 100 bytes. A hall whose every record is refused for a month stays below this; what comes beyond is
 # counted, and can be found again by comparing the ledger with the central system.
 ROWS_MAX = 1_000_000
@@ -77,6 +79,16 @@ class DeadLetters:
 
     def _count(self, connection: sa.Connection) -> int:
         return connection.execute(sa.select(sa.func.count()).select_from(letter)).scalar_one()
+
+
+def open_list(path: Path) -> DeadLetters:
+    """The list at `path`. Raises LedgerError when it cannot be opened."""
+    try:
+        return DeadLetters(path)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        cause = type(error.__cause__ or error).__name__
+        advice = "check the folder and its owner; a damaged one may be moved away, for the records are in the ledger"
+        raise LedgerError(f"{path}: cannot be used; {advice} ({cause})") from None
 
 
 def _set_pragmas(connection: object, _record: object) -> None:

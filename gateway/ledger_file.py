@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 
 class LedgerError(Exception):
-    """The ledger cannot be used. str() says what to do; it holds no record content."""
+    """The ledger, or a file beside it, cannot be used. str() says what to do; it holds no record content."""
 
 
 def look(path: Path, query: Callable[[Connection], _Result]) -> _Result:

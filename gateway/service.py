@@ -4,17 +4,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
-import duckdb
-from sqlalchemy.exc import SQLAlchemyError
-
-from gateway import api, keys, live, timeseries
+from gateway import api, dead_letters, keys, live, timeseries, tokens
 from gateway.admission import Admission
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
-from gateway.configuration import CentralSettings, ConfigurationError, GatewayConfiguration
+from gateway.configuration import CentralSettings, GatewayConfiguration
 from gateway.dead_letters import DeadLetters
 from gateway.device_settings import DesiredSettings
 from gateway.downlink import Downlink
@@ -23,10 +20,9 @@ from gateway.forwarder import Forwarder, central_client
 from gateway.identity_seal import IdentitySeal
 from gateway.intake import Intake
 from gateway.ledger import Ledger, LedgerRecord
-from gateway.ledger_file import LedgerError
 from gateway.logs import Log
 from gateway.metrics import Metrics
-from gateway.mqtt_link import MqttLink, tls_context
+from gateway.mqtt_link import MqttLink
 from gateway.opening import Opener
 from gateway.projection import Projection
 from gateway.quarantine import Quarantine
@@ -44,7 +40,6 @@ PROJECTION_STOP_S = 0.3
 WEB_STOP_S = 1.5
 # How often the main thread looks whether the others live.
 WATCH_S = 0.5
-TOKEN_CHARACTERS_MIN = 16
 
 _METRICS = {
     "records": "Records committed to the ledger, each counted once.",
@@ -72,14 +67,24 @@ class Gateway:
 
     def __init__(self, configuration: GatewayConfiguration) -> None:
         self._configuration = configuration
+        self._opened = ExitStack()  # files: the ledger first, and closed last
+        try:
+            self._make()
+        except BaseException:
+            self._opened.close()
+            raise
+
+    def _make(self) -> None:
+        configuration = self._configuration
         self.metrics = Metrics()
         self._clock = configuration.clock
-        tokens = _api_tokens(configuration)
+        business, audit = tokens.of_api(configuration)
         suite = HostSuite()
         secrets = keys.load(configuration.keys, suite)
         self._registry = Registry(configuration.registry, configuration.hall)
         self._roster = RosterFile(configuration.roster)
         self.ledger = Ledger(configuration.store.ledger, lambda seconds: self.metrics.observe("ledger_commit", seconds))
+        self._opened.callback(self.ledger.close)
         channels = Channels(suite, configuration.hall, secrets.agreement, secrets.commands)
         self._link = MqttLink(configuration.mqtt, configuration.hall, self._arrive, self.metrics)
         self._downlink = Downlink(
@@ -96,7 +101,7 @@ class Gateway:
         )
         self._intake = self._make_intake(suite, channels, secrets.central_public)
         self._describe()
-        self._make_outer(*tokens)
+        self._make_outer(business, audit)
 
     def _describe(self) -> None:
         """What a person who reads /metrics wants to know."""
@@ -131,7 +136,8 @@ class Gateway:
     def _make_outer(self, business_token: str | None, audit_token: str | None) -> None:
         """What reads the ledger: time series, central system, live view; and the API over all."""
         configuration = self._configuration
-        self._timeseries = _timeseries(configuration.store.timeseries)
+        self._timeseries = timeseries.open_store(configuration.store.timeseries)
+        self._opened.callback(self._timeseries.close)
         view = live.LiveView(
             configuration.hall,
             self._registry.devices,
@@ -175,10 +181,11 @@ class Gateway:
         )
 
     def _make_forwarder(self, central: CentralSettings) -> None:
-        token = _token("central", "token_file", central.token_file)
+        token = tokens.read("central", "token_file", central.token_file)
         client = central_client(central.url, token or "", central.ca)
         ledger_file = self._configuration.store.ledger
-        self._dead_letters = _dead_letters(ledger_file.with_name("dead-letters.db"))
+        self._dead_letters = dead_letters.open_list(ledger_file.with_name("dead-letters.db"))
+        self._opened.callback(self._dead_letters.close)
         self._forwarder = Forwarder(
             self._configuration.hall, client, self._dead_letters, self.metrics, self._clock.now_s
         )
@@ -262,10 +269,7 @@ class Gateway:
         self._stop_projections()
         link.join(DOWNLINK_STOP_S)
         web.join(WEB_STOP_S)
-        self._timeseries.close()
-        if self._dead_letters is not None:
-            self._dead_letters.close()
-        self.ledger.close()
+        self._opened.close()
         _log.info("gateway stopped", pending=self._intake.pending())
         return committed
 
@@ -284,81 +288,8 @@ class Gateway:
             thread.join(1.0)
 
 
-def check(configuration: GatewayConfiguration) -> list[str]:
-    """What a start would need, checked without starting: lines for the technician.
-
-    Raises ConfigurationError or RegistryError for the first thing that would stop the gateway.
-    """
-    keys.load(configuration.keys, HostSuite())
-    devices = Registry(configuration.registry, configuration.hall).devices()
-    roster = RosterFile(configuration.roster).current()
-    try:
-        tls_context(configuration.mqtt)
-    except OSError as error:
-        raise ConfigurationError(f"[mqtt] ca, cert or key: no usable certificate or key ({error})") from None
-    _api_tokens(configuration)
-    if configuration.central is not None:
-        _token("central", "token_file", configuration.central.token_file)
-    folder = configuration.store.ledger.parent
-    if not folder.is_dir():
-        raise ConfigurationError(f"[store] ledger: there is no folder {folder}; make it, closed to others")
-    active = sum(device.status == "active" for device in devices.values())
-    return [
-        f"hall {configuration.hall}: {len(devices)} devices, {active} of them active; {len(roster.rows)} staff",
-        f"broker {configuration.mqtt.host}:{configuration.mqtt.port}, certificate for {configuration.mqtt.server_name}",
-        "central system " + (configuration.central.url if configuration.central else "none: nothing is forwarded"),
-        f"ledger {configuration.store.ledger}",
-    ]
-
-
 def _keeps_up(projection: Projection) -> bool:
     return projection.alive() and projection.failures == 0
-
-
-def _timeseries(path: Path) -> timeseries.DuckTimeSeries:
-    """The store at `path`. Raises LedgerError when it cannot be opened and is not damaged: that is put aside."""
-    try:
-        return timeseries.DuckTimeSeries(path)
-    except (duckdb.Error, OSError) as error:
-        held = "set lock on file" in str(error)
-        advice = "another program has it open; end that first" if held else "check the folder and its owner"
-        raise LedgerError(f"{path}: the time series cannot be opened; {advice} ({type(error).__name__})") from None
-
-
-def _dead_letters(path: Path) -> DeadLetters:
-    """The list at `path`. Raises LedgerError when it cannot be opened."""
-    try:
-        return DeadLetters(path)
-    except (SQLAlchemyError, OSError) as error:
-        cause = type(error.__cause__ or error).__name__
-        advice = "check the folder and its owner; a damaged one may be moved away, for the records are in the ledger"
-        raise LedgerError(f"{path}: cannot be used; {advice} ({cause})") from None
-
-
-def _api_tokens(configuration: GatewayConfiguration) -> tuple[str | None, str | None]:
-    """(of the business system, of the audit). Raises ConfigurationError."""
-    business = _token("api", "business_token_file", configuration.business_token_file)
-    audit = _token("api", "audit_token_file", configuration.audit_token_file)
-    if business is not None and business == audit:
-        raise ConfigurationError("[api] audit_token_file: holds the token of the business system; make another one")
-    return business, audit
-
-
-def _token(section: str, key: str, path: Path | None) -> str | None:
-    """The token in a file; None where none is configured. Raises ConfigurationError."""
-    if path is None:
-        return None
-    try:
-        token = path.read_bytes().decode("utf-8", "replace").strip()
-    except OSError as error:
-        raise ConfigurationError(
-            f"[{section}] {key}: {path} cannot be read ({error.strerror}); make it readable for the gateway's user"
-        ) from None
-    if len(token) < TOKEN_CHARACTERS_MIN or not token.isascii() or not token.isprintable():
-        raise ConfigurationError(
-            f"[{section}] {key}: {path} must hold one line of at least {TOKEN_CHARACTERS_MIN} plain characters"
-        )
-    return token
 
 
 def run(configuration: GatewayConfiguration) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import duckdb
 
 from gateway.ledger import LedgerRecord
+from gateway.ledger_file import LedgerError
 from gateway.logs import Log
 from gateway.rates import Rates
 from protocol import record as wire
@@ -178,6 +179,16 @@ class DuckTimeSeries:
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         with self._lock:
             return self._connection.execute(query, list(values)).fetchall()
+
+
+def open_store(path: Path) -> DuckTimeSeries:
+    """The store at `path`. Raises LedgerError when it cannot be opened and is not damaged: that is put aside."""
+    try:
+        return DuckTimeSeries(path)
+    except (duckdb.Error, OSError) as error:
+        held = "set lock on file" in str(error)
+        advice = "another program has it open; end that first" if held else "check the folder and its owner"
+        raise LedgerError(f"{path}: the time series cannot be opened; {advice} ({type(error).__name__})") from None
 
 
 def _open(path: Path) -> duckdb.DuckDBPyConnection:

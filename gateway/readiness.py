@@ -1,0 +1,34 @@
+"""Would a start succeed? What the technician asks before the gateway runs; nothing is changed and nothing started."""
+
+from gateway import keys, tokens
+from gateway.configuration import ConfigurationError, GatewayConfiguration
+from gateway.mqtt_link import tls_context
+from gateway.registry import Registry, RosterFile
+from protocol.suite_host import HostSuite
+
+
+def check(configuration: GatewayConfiguration) -> list[str]:
+    """What a start would need, checked without starting: lines for the technician.
+
+    Raises ConfigurationError or RegistryError for the first thing that would stop the gateway.
+    """
+    keys.load(configuration.keys, HostSuite())
+    devices = Registry(configuration.registry, configuration.hall).devices()
+    roster = RosterFile(configuration.roster).current()
+    try:
+        tls_context(configuration.mqtt)
+    except OSError as error:
+        raise ConfigurationError(f"[mqtt] ca, cert or key: no usable certificate or key ({error})") from None
+    tokens.of_api(configuration)
+    if configuration.central is not None:
+        tokens.read("central", "token_file", configuration.central.token_file)
+    folder = configuration.store.ledger.parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"[store] ledger: there is no folder {folder}; make it, closed to others")
+    active = sum(device.status == "active" for device in devices.values())
+    return [
+        f"hall {configuration.hall}: {len(devices)} devices, {active} of them active; {len(roster.rows)} staff",
+        f"broker {configuration.mqtt.host}:{configuration.mqtt.port}, certificate for {configuration.mqtt.server_name}",
+        "central system " + (configuration.central.url if configuration.central else "none: nothing is forwarded"),
+        f"ledger {configuration.store.ledger}",
+    ]
