@@ -180,6 +180,7 @@ class Device:
             "screen": self.app.status_word,
             "online": self.online,
             "error": self.uplink.error,
+            "dropped": self.inbox.dropped,
             "clock_source": self.wall_clock.source,
             "press_to_receipt_ms": list(self.uplink.latencies_ms),
         }

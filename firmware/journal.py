@@ -11,14 +11,16 @@ import os
 import struct
 
 from firmware.twin_file import TwinFile
-from protocol.limits import BUCKETS_BYTES, MESSAGE_BYTES_MAX
+from protocol.limits import BUCKETS_BYTES
 
 # Erase block of littlefs, and so what a file takes at least. Eight messages of the smallest bucket fill it, with heads;
 # one of the largest fits.
 BLOCK_BYTES = 4096
-# message length, kind, seq, hash of the payload, tally, CRC-32 of all that and the message
+# Message length, kind, seq, hash of the payload, tally, CRC-32 of the message; then CRC-32 of all that, so that a
+# damaged length never hides the records behind it.
 _HEAD = ">HBI16s28sI"
-_HEAD_BYTES = 55
+_HEAD_BYTES = 59
+_RECORD_BYTES_MIN = _HEAD_BYTES + BUCKETS_BYTES[0]
 _ENDING = ".seg"
 TALLY_BYTES = 28
 EMPTY_TALLY = bytes(TALLY_BYTES)
@@ -28,10 +30,6 @@ RESERVED_SEGMENTS = 1
 
 class JournalFull(Exception):
     """The quota is used up by records without receipt. Nothing was written."""
-
-
-def _crc(head, message):
-    return binascii.crc32(message, binascii.crc32(head[: _HEAD_BYTES - 4]))
 
 
 class Entry:
@@ -46,23 +44,34 @@ class Entry:
 
 
 def _head(entry):
-    head = struct.pack(_HEAD, len(entry.message), entry.kind, entry.seq, entry.hash, entry.tally, 0)
-    return head[:-4] + struct.pack(">I", _crc(head, entry.message))
+    head = struct.pack(
+        _HEAD, len(entry.message), entry.kind, entry.seq, entry.hash, entry.tally, binascii.crc32(entry.message)
+    )
+    return head + struct.pack(">I", binascii.crc32(head))
+
+
+def _is_head(head):
+    return binascii.crc32(head[:-4]) == struct.unpack(">I", head[-4:])[0]
 
 
 def _read(file):
     """The next record of a segment; or how many are damaged here, at most; or 0 at its end, torn or not."""
+    begins = at = file.tell()
     head = file.read(_HEAD_BYTES)
+    while len(head) == _HEAD_BYTES and not _is_head(head):  # search: the next one begins anywhere
+        at += 1
+        file.seek(at)
+        head = file.read(_HEAD_BYTES)
     if len(head) < _HEAD_BYTES:
-        return 0
-    size, kind, seq, payload_hash, tally, crc = struct.unpack(_HEAD, head)
-    if not 0 < size <= MESSAGE_BYTES_MAX:  # damaged, and nothing tells where the next one begins
-        begins = file.tell() - _HEAD_BYTES
-        return (file.seek(0, 2) - begins) // (_HEAD_BYTES + BUCKETS_BYTES[0])
+        return (at + len(head) - begins) // _RECORD_BYTES_MIN if at > begins else 0
+    if at > begins:
+        file.seek(at)
+        return 1
+    size, kind, seq, payload_hash, tally, crc = struct.unpack(_HEAD, head[:-4])
     message = file.read(size)
     if len(message) < size:
         return 0
-    return Entry(kind, seq, payload_hash, tally, message) if _crc(head, message) == crc else 1
+    return Entry(kind, seq, payload_hash, tally, message) if binascii.crc32(message) == crc else 1
 
 
 def _read_entry(file):
@@ -78,7 +87,8 @@ class Journal:
 
     stream: 8 bytes, b"" before begin(). head: highest seq in use, 0 before the first; head_hash, tally: of the newest
     record that is whole.
-    through: the receipt's; through_tally: tally of that record. tally is the owner's: running totals, 28 bytes.
+    through: the receipt's; through_hash, through_tally: of that record. tally is the owner's: running totals, 28 bytes.
+    lost: True when the hash of nothing is known any more: the stream cannot go on.
     """
 
     def __init__(self, root, quota_bytes):
@@ -101,13 +111,14 @@ class Journal:
         content = self._pointer.content
         self.stream = content[:8]
         self.through = int.from_bytes(content[8:12], "big")
-        self.through_tally = content[12:] or EMPTY_TALLY
+        self.through_hash = content[12:28] or bytes(16)
+        self.through_tally = content[28:] or EMPTY_TALLY
 
     def _load_head(self):
         """The newest whole record, and behind it what is damaged: that was thanked for and may have been sent, so its
         number must not come back. A segment with neither was only begun, and goes.
         """
-        self.head, self.head_hash, self.tally = self.through, bytes(16), self.through_tally
+        self.head, self.head_hash, self.tally = self.through, self.through_hash, self.through_tally
         at, whole = len(self._firsts), False
         while at and not whole:
             at -= 1
@@ -140,9 +151,13 @@ class Journal:
         for first in self._firsts:
             os.remove(self._path(first))
         self._firsts = self._firsts[:0]
-        self._pointer.store(stream + bytes(4) + EMPTY_TALLY)
+        self._pointer.store(stream + bytes(4) + bytes(16) + EMPTY_TALLY)
         self._load_pointer()
         self._load_head()
+
+    @property
+    def lost(self):
+        return self.head > 0 and self.head_hash == bytes(16)
 
     def pending(self):
         """How many records have no receipt yet."""
@@ -205,12 +220,13 @@ class Journal:
             return
         last = self.entry(through)
         self.through = through
-        self.through_tally = last.tally if last else self.through_tally
+        if last:
+            self.through_hash, self.through_tally = last.hash, last.tally
         done = 0
         while done + 1 < len(self._firsts) and self._firsts[done + 1] <= through + 1:
             done += 1
         if done:  # the pointer first: a segment that is gone must never look unsent
-            self._pointer.store(self.stream + through.to_bytes(4, "big") + self.through_tally)
+            self._pointer.store(self.stream + through.to_bytes(4, "big") + self.through_hash + self.through_tally)
             receipted, self._firsts = self._firsts[:done], self._firsts[done:]
             for first in receipted:
                 os.remove(self._path(first))

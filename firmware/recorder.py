@@ -45,10 +45,13 @@ class Recorder:
         self._telemetry = suite.random_bytes(STREAM_BYTES)
         self._telemetry_seq = 0
         self._telemetry_prev = record.GENESIS_PREV
-        if not journal.stream:
+        opening = {event.CODE: event.STREAM_OPENED}
+        if journal.lost:  # nothing readable is left, and a record without `prev` is none
+            opening[event.PREVIOUS_STREAM], opening[event.PREVIOUS_HEAD] = journal.stream, journal.head
+        if journal.lost or not journal.stream:
             journal.begin(suite.random_bytes(STREAM_BYTES))
         if not journal.head:
-            self.record(record.EVENT, {event.CODE: event.STREAM_OPENED})
+            self.record(record.EVENT, opening)
 
     def record(self, kind, claims, redactable=None):
         """Seal one record of the ledger stream and write it to flash; its seq. Durable on return.

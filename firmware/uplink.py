@@ -3,6 +3,7 @@
 import asyncio
 
 from firmware.mqtt import Mqtt, MqttError
+from protocol.limits import HOLES_MAX
 
 # Records on the way without a receipt. Ten hide the gateway's commit time and stay far below any broker's queue.
 WINDOW = 10
@@ -91,6 +92,16 @@ class Uplink:
         self._known = max(self._known, highest)
         self._sent = max(self._sent, self._known)
 
+    def _resend(self):
+        """Nothing new was told for a while: what is on its way is lost. But a receipt that is full of holes cannot tell
+        of more, and the window moves on.
+        """
+        if len(self._holes) < HOLES_MAX:
+            self._sent = self._known
+        else:
+            self._known = self._sent
+        self._fill()
+
     def _fill(self):
         """Send what the last receipt said is missing, a window at a time."""
         for first, last in self._holes:
@@ -156,8 +167,8 @@ class Uplink:
                 pinged_ms = now
                 await mqtt.ping()
             if self._sent > self._journal.through and clock.ticks_diff(now, self._progress_ms) > RESEND_MS:
-                self._sent, self._progress_ms = self._known, now
-                self._fill()
+                self._progress_ms = now
+                self._resend()
         await listener  # raises what ended it
         raise MqttError("closed")
 

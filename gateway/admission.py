@@ -80,7 +80,7 @@ class Admission:
 
 
 def _standing(key: StreamKey, state: Continuity) -> Standing:
-    return Standing(key[0], key[1], state.through, state.holes(), state.told)
+    return Standing(key[0], key[1], state.through, *state.report())
 
 
 class _Run:
@@ -211,8 +211,9 @@ class _Run:
         known_head = self._touch((key[0], before), one.received_s).highest if before else 0
         if claimed != before or head < known_head:
             found.append("previous_differs")
-        if claimed is not None and claimed != key[1] and head:
-            self._declare((key[0], claimed), head, one.received_s)
+        names_another = claimed is not None and claimed != key[1] and head
+        if names_another and self._declare((key[0], str(claimed)), head, one.received_s) is None:
+            found.append("streams")
         return found
 
     def _declare(self, key: StreamKey, head: int, now_s: int) -> Continuity | None:
@@ -258,6 +259,7 @@ class _Run:
         if state is None:
             self.flags.update(["streams"])
             return age
+        state.given_up = max(state.given_up, min(head, beat.claims[heartbeat.THROUGH]))
         if head and self._held(key, state, head):
             stored, stated = self._digest(key, head), beat.claims[heartbeat.HEAD_HASH]
             if stored is not None and stored[:PREV_BYTES] != stated:

@@ -1,6 +1,7 @@
 """The gateway's HTTP face: the page, its live data, the visits of the window business system, health and metrics."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -25,6 +26,10 @@ from gateway.visits import Visit, VisitRefused, Visits
 _REFUSALS = {"window": 404, "field": 422, "busy": 503}
 # What the business system waits before it asks again: one evaluator's pending request, one full queue.
 RETRY_AFTER_S = 2
+
+# No control characters: these are shown on displays and printed.
+_FIELD_NAME = re.compile("[a-z_]{1,20}")
+_PLAIN = r"^[^\x00-\x1f\x7f]*$"
 
 _log = Log("api")
 
@@ -68,8 +73,8 @@ class VisitRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    window: str = Field(min_length=1, max_length=16)
-    visit: str = Field(min_length=1, max_length=50)
+    window: str = Field(min_length=1, max_length=16, pattern=_PLAIN)
+    visit: str = Field(min_length=1, max_length=50, pattern=_PLAIN)
     staff: str | None = Field(None, min_length=1, max_length=20)
     timeout_s: int | None = Field(None, ge=5, le=600)
     applicant: Applicant | None = None
@@ -124,10 +129,11 @@ def _add_visits(app: FastAPI, parts: GatewayParts) -> None:
     # A visit number may hold a slash: it is the business system's own.
     @app.get("/api/v1/visits/{visit:path}", dependencies=[Depends(business)])
     def visit_state(visit: str) -> dict[str, object]:
-        found = parts.visits.state(visit) if 1 <= len(visit) <= 50 else None
-        if found is None:
-            raise HTTPException(404, "visit")
-        return _shown(found)
+        return _found(parts.visits.state(visit) if 1 <= len(visit) <= 50 else None)
+
+    @app.delete("/api/v1/visits/{visit:path}", dependencies=[Depends(business)])
+    def cancel_visit(visit: str) -> dict[str, object]:
+        return _found(parts.visits.cancel(visit) if 1 <= len(visit) <= 50 else None)
 
 
 def _bearer(token: str | None, closed: str, metrics: Metrics) -> Callable[[Request], None]:
@@ -141,6 +147,12 @@ def _bearer(token: str | None, closed: str, metrics: Metrics) -> Callable[[Reque
             raise HTTPException(401, "token", {"WWW-Authenticate": "Bearer"})
 
     return check
+
+
+def _found(visit: Visit | None) -> dict[str, object]:
+    if visit is None:
+        raise HTTPException(404, "visit")
+    return _shown(visit)
 
 
 def _shown(visit: Visit) -> dict[str, object]:
@@ -198,8 +210,13 @@ def _error(status: int, reason: str, headers: Mapping[str, str] | None = None) -
     return JSONResponse({"error": reason}, status, headers)
 
 
+def _field_name(location: Sequence[int | str]) -> str:
+    """What a developer mistyped, where it looks like the name of a field; else "unknown", for it may be a person's."""
+    return ".".join(part if _FIELD_NAME.fullmatch(part) else "unknown" for part in map(str, location))
+
+
 def _add_errors(app: FastAPI) -> None:
-    """Every error is {"error": word}; none repeats what was sent, for it may hold an identity."""
+    """Every error is {"error": word}; none repeats a value that was sent, for it may hold an identity."""
 
     @app.exception_handler(StarletteHTTPException)
     def http_error(_request: Request, error: StarletteHTTPException) -> Response:
@@ -207,7 +224,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(_request: Request, error: RequestValidationError) -> Response:
-        fields = sorted({".".join(str(part) for part in one["loc"][1:])[:64] for one in error.errors()})
+        fields = sorted({_field_name(one["loc"][1:]) for one in error.errors()})
         return JSONResponse({"error": "field", "fields": fields[:16]}, 422)
 
     @app.exception_handler(VisitRefused)

@@ -17,7 +17,8 @@ class Continuity:
 
     through: every seq from 1 to it is stored. islands: runs [first, last] stored above it, ascending, never touching.
     complete: False when there are more islands than ISLANDS_MAX; those left out lie above the last one remembered.
-    declared: highest head that the device itself has signed elsewhere.
+    declared: highest head that the device itself has signed elsewhere. given_up: the device has nothing up to here any
+    more, by its own word; known from its next heartbeat after a restart.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Continuity:
     equivocations: int = 0
     islands: list[list[int]] = field(default_factory=list)
     complete: bool = True
+    given_up: int = 0
 
     def holds(self, seq: int) -> bool | None:
         """True when `seq` is stored, False when not, None when only the ledger knows."""
@@ -70,18 +72,22 @@ class Continuity:
                 islands.pop()
                 self.complete = False
 
-    def holes(self) -> list[list[int]]:
-        """Missing runs [first, last] above `through` and below the highest known island, at most HOLES_MAX."""
-        found, after = [], self.through
-        for first, last in self.islands[:HOLES_MAX]:
-            found.append([after + 1, first - 1])
-            after = last
-        return found
+    def report(self) -> tuple[list[list[int]], int]:
+        """(holes, highest) for a receipt: missing runs [first, last] above `through`, and up to where that is all.
 
-    @property
-    def told(self) -> int:
-        """The number up to which through and holes() tell all: the end of the island above the last hole named."""
-        return self.islands[:HOLES_MAX][-1][1] if self.islands else self.through
+        At most HOLES_MAX runs: with more of them, highest ends before the next. What the device has given up is not
+        asked for; it stays missing.
+        """
+        found: list[list[int]] = []
+        after = self.through
+        for first, last in self.islands:
+            low = max(after, self.given_up) + 1
+            if low < first:
+                if len(found) == HOLES_MAX:
+                    break
+                found.append([low, first - 1])
+            after = last
+        return found, after
 
     @property
     def outdated(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.ledger import Heartbeat, LedgerRecord
-from gateway.publication import GROUP, Publication
+from gateway.publication import GROUP, Publication, total
 from gateway.registry import ACTIVE, CLOCK, EVALUATOR, REVOKED, Device
 from gateway.sign_in import DayRule, Morning
 from protocol import event, record
@@ -54,7 +54,6 @@ class _Day:
 
     def __init__(self, number: int, rule: DayRule) -> None:
         self.number = number
-        self.hall = Publication()
         self.by_device: dict[str, Publication] = {}
         self.punches: dict[str, int] = {}
         self.morning = Morning(rule)
@@ -150,7 +149,6 @@ class LiveView:
     def _take_rating(self, one: LedgerRecord, time_s: int) -> None:
         """Count it; the feed tells of a window's groups only."""
         level, visit = _level_of(one.claims), one.claims.get("mode") == "visit"
-        self._day.hall.add(level, visit)
         group = self._day.by_device.setdefault(one.device, Publication()).add(level, visit)
         if group:
             self._feed.append({**_feed_head(one, "ratings", time_s), "levels": group})
@@ -195,17 +193,19 @@ class LiveView:
             "levels": list(shown.rates.levels),
             "timed_out": shown.rates.timed_out,
             "waiting": shown.waiting,
+            "visits": shown.visits,
         }
 
     def _door(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
         return {**self._state(device, heartbeats, now_s), "punches": self._day.punches.get(device.name, 0)}
 
     def _totals(self) -> dict[str, object]:
-        rates = self._day.hall.rates
+        windows = self._day.by_device.values()
+        rates = total(windows)
         return {
             "levels": list(rates.levels),
             "timed_out": rates.timed_out,
-            "waiting": self._day.hall.waiting,
+            "waiting": sum(one.waiting for one in windows),
             "visits_rated": rates.visits_rated,
             "good_rate": rates.good_rate,
             "rating_rate": rates.rating_rate,

@@ -5,41 +5,60 @@ in the order of the visitors, names the reviewer. So levels wait until GROUP of 
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 from gateway.rates import Rates
 
-# Security reference, threat 14: only groups of five and more are published.
+# Security reference, threat 14: only groups of five and more are published. Visitors who did not press hide nobody:
+# the window has seen that they did not, so they do not count towards a group.
 GROUP = 5
 # Two groups fill a tile of the page.
 LAST_LEVELS = 2 * GROUP
 
-TIMED_OUT = 0
-
 
 class Publication:
-    """The ratings of one window, or of a hall, as far as anybody may see them.
+    """The ratings of one window, as far as anybody may see them.
 
-    rates: counts of the complete groups. last_levels: 1..5, or TIMED_OUT; the newest groups, each from high to low.
+    rates: counts of the complete groups. last_levels: 1..5; the newest two groups, each from high to low.
+    visits: everything that came, rated or not, published or not.
     """
 
     def __init__(self) -> None:
         self.rates = Rates()
         self.last_levels: deque[int] = deque(maxlen=LAST_LEVELS)
-        self._waiting: list[tuple[int | None, bool]] = []
+        self.visits = 0
+        self._rated: list[tuple[int, bool]] = []
+        self._timed_out = 0
 
     @property
     def waiting(self) -> int:
-        """Ratings that wait for their group, 0..GROUP - 1."""
-        return len(self._waiting)
+        """Levels that wait for their group, 0..GROUP - 1."""
+        return len(self._rated)
 
     def add(self, level: int | None, visit: bool) -> list[int]:
         """Add one rating as Rates.add() does. The group that it completed, from high to low; [] when none."""
-        self._waiting.append((level, visit))
-        if len(self._waiting) < GROUP:
+        self.visits += 1
+        if level is None:
+            self._timed_out += 1
             return []
-        for one in self._waiting:
-            self.rates.add(*one)
-        group = sorted((level or TIMED_OUT for level, _ in self._waiting), reverse=True)
+        self._rated.append((level, visit))
+        return self._publish() if len(self._rated) == GROUP else []
+
+    def _publish(self) -> list[int]:
+        for level, visit in self._rated:
+            self.rates.add(level, visit)
+        self.rates.add(None, True, self._timed_out)
+        group = sorted((level for level, _ in self._rated), reverse=True)
         self.last_levels.extend(group)
-        self._waiting = []
+        self._rated, self._timed_out = [], 0
         return group
+
+
+def total(publications: Iterable[Publication]) -> Rates:
+    """What all of them together have published. A hall's own groups would not do: beside those of its windows they
+    would tell single levels by subtraction.
+    """
+    whole = Rates()
+    for one in publications:
+        whole.merge(one.rates)
+    return whole

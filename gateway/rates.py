@@ -22,6 +22,12 @@ class Rates:
         if visit:
             self.visits_rated += count
 
+    def merge(self, other: "Rates") -> None:
+        """Add the counts of another."""
+        self.levels = [mine + more for mine, more in zip(self.levels, other.levels, strict=True)]
+        self.timed_out += other.timed_out
+        self.visits_rated += other.visits_rated
+
     @property
     def rated(self) -> int:
         """Ratings with a level."""

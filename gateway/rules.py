@@ -64,7 +64,11 @@ _TABLE = (
     Rule("visit_missing", FLAG, "a rating for a visit, without visit number"),
     Rule("visit_unknown", FLAG, "the visit was not opened at this gateway"),
     Rule("visit_again", FLAG, "a second outcome of one visit"),
-    Rule("streams", FLAG, "a heartbeat names one more stream than a device may name: not counted as a gap"),
+    Rule(
+        "streams",
+        FLAG,
+        "heartbeat or opening event name one more stream than a device may: what it lacks is not counted as a gap",
+    ),
     Rule("reopened", FLAG, "the device began a new stream"),
     Rule("unopened", FLAG, "the stream does not begin with its opening event"),
     Rule("previous_differs", FLAG, "the opening event names another previous stream or head than the ledger knows"),

@@ -6,7 +6,7 @@ keyed hash of its number, under a key of the day that is destroyed two days late
 
 import hmac
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -122,6 +122,12 @@ class VisitBook:
         known[visit] = found._replace(state=state)
         return []
 
+    def forget(self, connection: Connection, visit: str) -> None:
+        """Undo open() of a visit that nobody was asked about: the next request opens it anew."""
+        found = self.find(connection, visit)
+        if found and found.state == ASKED:
+            connection.execute(delete(schema.visit).where(schema.visit.c.token == found.token))
+
     def close(self, connection: Connection, visit: str) -> _Row | None:
         """Close a visit that has no outcome yet; its row before, or None when it is unknown."""
         found = self.find(connection, visit)
@@ -159,16 +165,14 @@ class Visits:
         downlink: Asking,
         clock: HallClock,
         timeout_s: int,
-        count: Callable[[str], None] = lambda state: None,
     ) -> None:
-        """timeout_s: how long a device asks when the request does not say. count: called with "asked", "closed"."""
+        """timeout_s: how long a device asks when the request does not say."""
         self._ledger = ledger
         self._book = book
         self._registry = registry
         self._downlink = downlink
         self._clock = clock
         self._timeout_s = timeout_s
-        self._count = count
 
     def open(
         self,
@@ -192,15 +196,15 @@ class Visits:
         opened = self._ledger.write(
             lambda connection: self._book.open(connection, visit, window, device.name, expires_s)
         ).result()
-        if opened.new:
-            self._ask(device, visit, claims, expires_s)
+        if opened.state == ASKED:  # again too: a crash may have come between commit and command; devices ask once
+            self._ask(device, visit, claims, expires_s, opened.new)
         return opened
 
-    def _ask(self, device: Device, visit: str, claims: dict[int, object], expires_s: int) -> None:
+    def _ask(self, device: Device, visit: str, claims: dict[int, object], expires_s: int, new: bool) -> None:
         if self._downlink.command(device, command.EVALUATION_REQUEST, claims, expires_s):
-            self._count(ASKED)
             return
-        self._ledger.write(lambda connection: self._book.close(connection, visit)).result()
+        if new:
+            self._ledger.write(lambda connection: self._book.forget(connection, visit)).result()
         raise VisitRefused("busy", "too many commands wait")
 
     def cancel(self, visit: str) -> Visit | None:
@@ -212,7 +216,6 @@ class Visits:
         if found.state != ASKED or device is None:
             return Visit(visit, found.window, found.state, False)
         self._downlink.command(device, command.EVALUATION_CANCEL, {command.VISIT: visit}, found.expires_s)
-        self._count(CLOSED)
         return Visit(visit, found.window, CLOSED, False)
 
     def state(self, visit: str) -> Visit | None:

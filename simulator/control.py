@@ -141,12 +141,12 @@ async def _look(subject: Subject, _request: Mapping[str, Any]) -> dict[str, Any]
 
 async def _press(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]:
     level = _whole(request, "level", 1, 5)
-    return await _act(subject, lambda: subject.hands.press(level))
+    return await _act(subject, lambda answered: subject.hands.press(level, answered))
 
 
 async def _touch(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]:
     finger = _whole(request, "finger", -1, CAPACITY - 1)
-    return await _act(subject, lambda: subject.hands.touch(finger))
+    return await _act(subject, lambda answered: subject.hands.touch(finger, answered))
 
 
 async def _cut_power(subject: Subject, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,10 +171,20 @@ _DEEDS: dict[str, Callable[[Subject, Mapping[str, Any]], Coroutine[Any, Any, dic
 }
 
 
-async def _act(subject: Subject, action: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, Any]:
+async def _act(subject: Subject, action: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> dict[str, Any]:
     """Do it, and see what the device says to it. Raises OSError when it is off and nothing was done."""
     before, drawn = (await subject.status())["thanks"], Counter(subject.display.drawn)
-    await action()
+    answered = asyncio.Event()
+    hand = asyncio.create_task(action(answered))
+    try:
+        return await _reaction(subject, before, drawn)
+    finally:
+        answered.set()
+        await hand
+
+
+async def _reaction(subject: Subject, before: int, drawn: Counter[str]) -> dict[str, Any]:
+    """What the device says: more thanks than before, or a refusal drawn since then."""
     deadline = asyncio.get_running_loop().time() + THANKS_TIMEOUT_S
     while True:
         with contextlib.suppress(OSError):  # it went off under the hand: that is no answer

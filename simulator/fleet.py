@@ -35,13 +35,13 @@ The broker and the gateway of the hall must be running, or the devices try again
 
 
 def build(
-    hall: Path, scratch: Path, names: list[str], speed: int, virtual: bool, heap: str
+    hall: Path, scratch: Path, names: list[str], speed: int, virtual: bool, linked: bool, heap: str
 ) -> dict[str, VmDevice | DeskDevice]:
     """The devices, not started. virtual: on CPython, and so are all where no wheel of the VM exists."""
     known, slots = kinds(hall), roster_slots(hall)
     rom_image = scratch / "devices.rom"
     if not virtual:
-        vm_device.build_rom(rom_image)
+        vm_device.build_rom(rom_image, linked)
     devices: dict[str, VmDevice | DeskDevice] = {}
     for name in names:
         flash = hall / "devices" / name / "flash"
@@ -63,7 +63,9 @@ async def serve(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    devices = build(arguments.hall, scratch, arguments.devices, arguments.speed, virtual, arguments.heap)
+    devices = build(
+        arguments.hall, scratch, arguments.devices, arguments.speed, virtual, arguments.linked, _heap(arguments)
+    )
     control = ControlServer(devices, stop.set)
     port = await control.start(arguments.control)
     try:
@@ -77,6 +79,10 @@ async def serve(arguments: argparse.Namespace) -> None:
     finally:
         await control.close()
         await asyncio.gather(*(device.stop() for device in devices.values()))
+
+
+def _heap(arguments: argparse.Namespace) -> str:
+    return str(arguments.heap or (vm_device.LINKED_HEAP if arguments.linked else vm_device.HEAP))
 
 
 def _freeze_heap() -> None:
@@ -110,7 +116,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--speed", type=int, default=1, metavar="TIMES", help="hall seconds in a real second")
     parser.add_argument("--virtual", action="store_true", help="on CPython in one process, for many devices")
     parser.add_argument(
-        "--heap", default=vm_device.HEAP, metavar="SIZE", help="heap of each VM, as `micropython -X heapsize` takes it"
+        "--linked", action="store_true", help="link the modules as for the tightest board; else every file as it stands"
+    )
+    parser.add_argument(
+        "--heap",
+        metavar="SIZE",
+        help="heap of each VM, as `micropython -X heapsize` takes it; without it "
+        f"{vm_device.HEAP}, or {vm_device.LINKED_HEAP} where linked",
     )
     parser.set_defaults(run=run)
 

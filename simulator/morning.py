@@ -9,8 +9,8 @@ SIGN_IN_LIMIT_S = 8 * 3600 + 30 * 60  # domain reference A4
 # How people rate: mostly well, and one in ten badly. Bad ones must occur, or nobody could see that they arrive.
 _LEVELS = (5, 4, 3, 2, 1)
 _LEVEL_WEIGHTS = (58, 20, 10, 7, 5)
-# A window serves a visitor every few minutes.
-_VISIT_GAP_S = (150, 420)
+# Handing in and collecting papers takes a window one to four minutes a visitor.
+_VISIT_GAP_S = (70, 240)
 _PRESS_DELAY_S = (2, 15)
 # A finger that no sensor knows.
 STRANGER = -1

@@ -4,6 +4,7 @@ The same objects stand behind the wires of a VM (vm_device.py) and beside a devi
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -17,6 +18,8 @@ HOLD_MS = 90
 TOUCH_MS = 350
 # Glass without a finger, so that the next one is a new touch.
 APART_MS = 20
+# On a busy machine a device reacts late; nobody holds on for longer than this, and no button is stuck by then.
+PATIENCE_S = 4.0
 WIDTH, HEIGHT = 128, 64
 # SSD1306 data sheet, table 9-1: how many argument bytes follow a command; none where it is not listed.
 _ARGUMENTS = {
@@ -117,8 +120,11 @@ class Hands:
         self.sensor = Sensor(enrolled)
         self._busy = asyncio.Lock()  # one hand: a second press waits for the first
 
-    async def press(self, level: int) -> None:
-        """Press and release the button of `level` (1 to 5), bouncing both ways. Raises ValueError for another level."""
+    async def press(self, level: int, answered: asyncio.Event | None = None) -> None:
+        """Press and release the button of `level` (1 to 5), bouncing both ways. Raises ValueError for another level.
+
+        answered: set when the device reacts; people hold on until then, at most PATIENCE_S. Without it: for HOLD_MS.
+        """
         if not 1 <= level <= 5:
             raise ValueError("level")
         async with self._busy:
@@ -130,17 +136,26 @@ class Hands:
                     self._set_button(level - 1, 1 - value)
                 self._set_button(level - 1, value)
                 await asyncio.sleep(HOLD_MS / 1000)
+                if not value:
+                    await _patience(answered)
 
-    async def touch(self, finger: int) -> None:
-        """Lay a finger on the sensor and take it away; -1 is a stranger's."""
+    async def touch(self, finger: int, answered: asyncio.Event | None = None) -> None:
+        """Lay a finger on the sensor and take it away; -1 is a stranger's. answered: as for press()."""
         async with self._busy:
             self._acted()
             self.sensor.finger = finger
             self._set_touch(0)
             await asyncio.sleep(TOUCH_MS / 1000)
+            await _patience(answered)
             self.sensor.finger = None
             self._set_touch(1)
             await asyncio.sleep(APART_MS / 1000)
+
+
+async def _patience(answered: asyncio.Event | None) -> None:
+    if answered:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(answered.wait(), PATIENCE_S)
 
 
 def _nobody_asks() -> None:

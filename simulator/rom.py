@@ -40,15 +40,17 @@ class Layout:
 def build(packages: list[Path], modules: Path | None = None, layout: Layout | None = None) -> bytes:
     """The ROMFS image of these package folders, compiled by mpy-cross.
 
-    modules: a folder whose modules stand at the top of the image, as they are. layout: link the packages so; else each
-    module stays a module. Raises RuntimeError when a module is no MicroPython; the compiler prints where.
+    modules: a folder whose modules stand at the top of the image, as they are. layout: link the packages so, for the
+    least heap; without it every file is compiled as it stands. Raises RuntimeError when a module is no MicroPython; the
+    compiler prints where.
     """
     from mpremote.romfs import make_romfs
 
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         tops = {path.stem: path.read_text("utf-8") for path in modules.glob("*.py")} if modules else {}
-        image = _shrink(_read(packages), tops, layout)
+        sources = _read(packages)
+        image = _shrink(sources, tops, layout) if layout else sources
         for module, source in {**image, **tops}.items():
             path = scratch / (module.replace(".", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,12 +70,11 @@ def _read(packages: list[Path]) -> dict[str, str]:
     return {f"{path.parent.name}.{path.stem}": path.read_text("utf-8") for path in paths}
 
 
-def _shrink(sources: Mapping[str, str], tops: Mapping[str, str], layout: Layout | None) -> dict[str, str]:
+def _shrink(sources: Mapping[str, str], tops: Mapping[str, str], layout: Layout) -> dict[str, str]:
     """The same program in less heap: constants folded, unused code left out, short names, few modules."""
     trimmed = trim({**fold(sources), **tops}, keep=tops)
     shrunk = shorten({module: trimmed[module] for module in sources}, tops.values())
-    linked = link(shrunk, layout.core, layout.apps) if layout else shrunk
-    return spell(linked, tops.values(), free_names())
+    return spell(link(shrunk, layout.core, layout.apps), tops.values(), free_names())
 
 
 def main(arguments: list[str]) -> int:

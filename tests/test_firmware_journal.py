@@ -183,9 +183,9 @@ def test_a_torn_tail_is_passed_over_wherever_it_is_torn():
     journal, root = a_journal(11)
     journal.close()
     whole = read(_last_segment(root))
-    start = len(whole) - 449 - 55
-    lengths = list(range(start, start + 60))
-    lengths.extend(range(start + 60, len(whole), 37))
+    start = len(whole) - 449 - 59
+    lengths = list(range(start, start + 64))
+    lengths.extend(range(start + 64, len(whole), 37))
     lengths.append(len(whole) - 1)
     for length in lengths:
         write(_last_segment(root), whole[:length])
@@ -207,7 +207,7 @@ def test_after_a_torn_tail_the_stream_goes_on_with_its_number():
 
 
 def test_a_segment_that_was_only_begun_is_no_loss():
-    for torn in (b"", b"\x00", bytes(54), bytes(55), b"\xff" * 55, b"\xff" * 400):
+    for torn in (b"", b"\x00", bytes(58), bytes(59), b"\xff" * 59, b"\xff" * 400):
         journal, root = a_journal(8)
         journal.close()
         write(root + "/journal/00000009.seg", torn)
@@ -223,9 +223,9 @@ def test_a_damaged_record_hides_no_other():
     journal.close()
     path = root + "/journal/" + segments(root)[0]
     whole = read(path)
-    third = 2 * (449 + 55)
-    places = list(range(third + 2, third + 60))
-    places.extend((third + 300, third + 449 + 54))
+    third = 2 * (449 + 59)
+    places = list(range(third, third + 64))
+    places.extend((third + 300, third + 449 + 58))
     for at in places:
         damaged = bytearray(whole)
         damaged[at] ^= 0x10
@@ -243,7 +243,7 @@ def test_a_damaged_length_takes_no_memory_and_no_other_segment():
     write(path, b"\xff\xff" + whole[2:])
     journal = Journal(root, QUOTA_BYTES)
     assert journal.entry(1) is None
-    assert journal.head == 16 and all(same(journal.entry(seq), an_entry(seq)) for seq in range(9, 17))
+    assert journal.head == 16 and all(same(journal.entry(seq), an_entry(seq)) for seq in range(2, 17))
 
 
 def test_a_damaged_newest_segment_gives_up_only_what_is_damaged():
@@ -258,16 +258,18 @@ def test_a_damaged_newest_segment_gives_up_only_what_is_damaged():
 
 
 def test_the_number_of_a_damaged_record_never_comes_back():
-    """Any turned bit in the newest record, but in its length: it was thanked for, and may be at the gateway."""
+    """Any turned bit in the newest record: it was thanked for, and may be at the gateway."""
     journal, root = a_journal(12)
     journal.close()
     whole = read(_last_segment(root))
-    start = len(whole) - 449 - 55
-    places = list(range(start + 2, start + 60))
+    start = len(whole) - 449 - 59
+    places = list(range(start, start + 64))
     places.extend((start + 300, len(whole) - 1))
-    for at in places:
+    flips = [(at, 0x10) for at in places]
+    flips.extend([(start + byte, 1 << bit) for byte in (0, 1) for bit in range(8)])  # its length
+    for at, bits in flips:
         damaged = bytearray(whole)
-        damaged[at] ^= 0x10
+        damaged[at] ^= bits
         write(_last_segment(root), damaged)
         journal = Journal(root, QUOTA_BYTES)
         assert (journal.head, journal.head_hash) == (12, an_entry(11).hash), at
@@ -433,7 +435,7 @@ class Walk:
         self.journal.close()
         path = _last_segment(self.root)
         torn = read(path)
-        write(path, torn[: len(torn) - 1 - self.number(55)])
+        write(path, torn[: len(torn) - 1 - self.number(59)])
         self.pending.pop(self.head)
         self.head -= 1
         self.boot()

@@ -1,6 +1,7 @@
 """What a device writes down, when it says that was, and what it keeps over a reboot. On CPython and on MicroPython."""
 
 import gc
+import os
 
 from flash_root import new_root, read, write
 from refusing import refusal_of
@@ -83,6 +84,17 @@ class Life:
         signed = self.signed(seq)
         assert sign1.verify(SUITE, PAIR.signing_public, signed)
         return record.decode(signed.payload)
+
+
+def _beat(life):
+    """Claims of a heartbeat."""
+    beats = {heartbeat.STREAM: life.journal.stream, heartbeat.HEAD_HASH: life.journal.head_hash}
+    beats[heartbeat.FIRMWARE], beats[heartbeat.PRESSES] = "0.1.0", life.recorder.totals()
+    for claim in (heartbeat.HEAD, heartbeat.PENDING, heartbeat.FREE_FLASH, heartbeat.FREE_HEAP):
+        beats[claim] = 1
+    for claim in (heartbeat.CONFIG_VERSION, heartbeat.THROUGH, heartbeat.ROSTER_VERSION):
+        beats[claim] = 0
+    return beats
 
 
 def _raises(kind, call, *arguments):
@@ -246,6 +258,41 @@ def test_a_record_is_on_flash_before_its_number_is_known():
     life.journal.close()
 
 
+def test_a_turned_bit_in_what_is_left_after_a_receipt_stops_no_device():
+    """Everything is receipted, one segment is left, and its only record is damaged."""
+    life = Life(new_root())
+    for _ in range(8):
+        life.recorder.record(record.PUNCH, PUNCHED)
+    life.journal.trim(9)
+    path = life.root + "/journal/00000009.seg"
+    whole = read(path)
+    for at in (0, 1, 10, 58, 59, len(whole) - 1):
+        life.journal.close()
+        write(path, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        again = Life(life.root)
+        assert again.journal.head >= 9 and again.journal.stream == life.journal.stream
+        again.recorder.heartbeat(_beat(again))
+        seq = again.recorder.record(record.EVENT, TOLD)
+        assert seq == again.journal.head and again.made(seq).prev != bytes(16)
+        again.journal.close()
+        os.remove(f"{life.root}/journal/{seq:08x}.seg")
+
+
+def test_a_flash_that_lost_everything_begins_a_stream_that_names_the_one_before():
+    life = Life(new_root())
+    life.recorder.record(record.PUNCH, PUNCHED)
+    before = life.journal.stream
+    life.journal.close()
+    path = life.root + "/journal/00000001.seg"
+    write(path, b"\xff" * len(read(path)))
+    again = Life(life.root)
+    assert again.journal.stream != before and again.journal.head == 1
+    opening = again.made(1).claims
+    assert opening[event.CODE] == event.STREAM_OPENED
+    assert (opening[event.PREVIOUS_STREAM], opening[event.PREVIOUS_HEAD]) == (before, 2)
+    assert again.recorder.record(record.PUNCH, PUNCHED) == 2
+
+
 def test_what_is_refused_takes_no_number():
     life = Life(new_root())
     wrong = {rating.WINDOW: "01", rating.OUTCOME: rating.TIMED_OUT, rating.LEVEL: 3, rating.MODE: rating.WALK_UP}
@@ -308,12 +355,7 @@ def test_what_can_be_redacted_is_signed_as_a_digest_with_a_salt_of_its_own():
 def test_a_heartbeat_has_a_stream_of_its_own_and_is_not_journaled():
     life = Life(new_root())
     life.ticks.now_ms += 1234
-    beats = {heartbeat.STREAM: life.journal.stream, heartbeat.HEAD_HASH: life.journal.head_hash}
-    beats[heartbeat.FIRMWARE], beats[heartbeat.PRESSES] = "0.1.0", life.recorder.totals()
-    for claim in (heartbeat.HEAD, heartbeat.PENDING, heartbeat.FREE_FLASH, heartbeat.FREE_HEAP):
-        beats[claim] = 1
-    for claim in (heartbeat.CONFIG_VERSION, heartbeat.THROUGH, heartbeat.ROSTER_VERSION):
-        beats[claim] = 0
+    beats = _beat(life)
     prev, streams = record.GENESIS_PREV, []
     for seq in (1, 2):
         payload = sealed_record.open(PAIR.gateway, life.recorder.heartbeat(beats)).payload

@@ -329,11 +329,12 @@ class TruthfulGateway:
         for _ in range(int(for_s * 10)):
             arrived = [seq for seq in await self._link.sent(after_s=0.1) if not self._lost()]
             self.arrivals += arrived
+            self.state.given_up = self._link.journal.through  # as a heartbeat says
             for seq in arrived:
                 if seq not in self._refused and not self.state.holds(seq):
                     self.state.add(seq, b"")
             if set(arrived) - self._refused and not self._lost():
-                self._link.receipt(self.state.through, self.state.holes(), self.state.told)
+                self._link.receipt(self.state.through, *self.state.report())
 
     def stored(self, head):
         return [seq for seq in range(1, head + 1) if self.state.holds(seq)]
@@ -346,7 +347,7 @@ def _lose(link, lost):
 
 @timeless
 async def test_what_the_flash_has_lost_holds_up_nothing_behind_it_for_ever():
-    for lost in ({3}, set(range(5, 30)), {1}, {20, 40}, set(range(16, 41))):
+    for lost in ({3}, set(range(5, 30)), {1}, {20, 40}, set(range(16, 41)), set(range(2, 41, 2)), set(range(1, 40, 2))):
         link = Link(pending=40)
         _lose(link, lost)
         await link.start()
@@ -371,6 +372,18 @@ async def test_a_record_that_the_gateway_never_takes_holds_up_nothing_and_is_kep
     await gateway.serve(for_s=60)
     assert set(gateway.arrivals) == {7}  # offered again, and nothing else is
     assert 60 * 1000 / RESEND_MS - 3 <= len(gateway.arrivals) <= 60 * 1000 / RESEND_MS + 1
+
+
+@timeless
+async def test_more_refused_records_than_a_receipt_can_name_hold_up_nothing():
+    refused = set(range(3, 63, 3))
+    link = await Link(pending=120).start()
+    gateway = TruthfulGateway(link, refused=refused)
+    await gateway.serve(for_s=120)
+    assert set(gateway.stored(120)) == set(range(1, 121)) - refused
+    link.record()
+    await gateway.serve(for_s=2 * RESEND_MS / 1000)
+    assert gateway.state.holds(121)
 
 
 @timeless

@@ -235,10 +235,24 @@ def test_a_wrong_field_is_named_but_never_repeated(hall):
         ({"window": "01", "visit": "A", "applicant": {"name": "欧" * 31}}, "applicant.name"),
         ({"window": "01", "visit": "A", "applicant": {"nmae": "欧阳娜娜"}}, "applicant.nmae"),
         ({"window": "01", "visit": "A", "levle": 5}, "levle"),
+        ({"window": "01", "visit": "A", "欧阳110101199003078515": 5}, "unknown"),
+        ({"window": "01", "visit": "A", "applicant": {"OuYang": "x"}}, "applicant.unknown"),
+        ({"window": "01", "visit": "A\u0000B"}, "visit"),
+        ({"window": "0\n1", "visit": "A"}, "window"),
     ):
         answer = post_visit(hall, body)
         assert (answer.status_code, answer.json()) == (422, {"error": "field", "fields": [field]})
         assert "欧" not in answer.text
+
+
+def test_a_visit_can_be_cancelled_by_its_number(hall):
+    post_visit(hall, {"window": "01", "visit": "A/17"})
+    with hall.business() as client:
+        answer = client.delete("/api/v1/visits/A/17")
+        assert (answer.status_code, answer.json()) == (200, {"visit": "A/17", "window": "01", "state": "closed"})
+        assert client.delete("/api/v1/visits/A/18").status_code == 404
+    with hall.business("another-token-of-16") as client:
+        assert client.delete("/api/v1/visits/A/17").status_code == 401
 
 
 def test_an_unknown_window_is_told(hall):

@@ -1,6 +1,7 @@
 """The live view: the day's counts, the morning's sign-ins, each device's state; bounded, and without reviewers."""
 
 import json
+import random
 
 from ledger_records import device_event, ledger_record, punch, rating
 from sealing_device import MORNING_S
@@ -53,36 +54,57 @@ def ratings(*levels, **more):
 
 
 def test_the_day_is_counted_by_level_and_rate():
-    seen = Hall().take(*ratings(5, 5, 4, 3, 2, 1, None, 5, 4, 5))
-    assert (seen["levels"], seen["timed_out"], seen["waiting"]) == ([1, 1, 1, 2, 4], 1, 0)
-    assert seen["good_rate"] == 7 / 9
-    assert (seen["rating_rate"], seen["visits_rated"]) == (9 / 10, 9)
+    seen = Hall().take(*ratings(5, 5, 4, 3, 2, 1, None, 5, 4, 5, 1))
+    assert (seen["levels"], seen["timed_out"], seen["waiting"]) == ([2, 1, 1, 2, 4], 1, 0)
+    assert seen["good_rate"] == 7 / 10
+    assert (seen["rating_rate"], seen["visits_rated"]) == (10 / 11, 10)
     window = seen["windows"][0]
-    assert (window["levels"], window["timed_out"]) == ([1, 1, 1, 2, 4], 1)
+    assert (window["levels"], window["timed_out"], window["visits"]) == ([2, 1, 1, 2, 4], 1, 11)
+
+
+def without_counts(seen):
+    """What is left of a snapshot when how many came, and when, is taken away."""
+    window = {**seen["windows"][0], "waiting": 0, "visits": 0, "seen_s": None, "state": ""}
+    return {**seen, "waiting": 0, "states": {}, "windows": [window, *seen["windows"][1:]]}
 
 
 def test_no_level_is_shown_before_five_can_be_shown_together():
-    hall = Hall(device("e-001", "01"), device("e-002", "02"))
-    silent = hall.view.snapshot()
-    for number, level in enumerate((1, 5, None, 2), 1):
+    hall = Hall()
+    silent = without_counts(hall.view.snapshot())
+    for number, level in enumerate((1, 5, 3, 2), 1):
         seen = hall.take(rating(number, level, at_s=OPENING_S))
         assert (seen["waiting"], seen["windows"][0]["waiting"]) == (number, number)
-        shown = {**seen, "waiting": 0, "windows": [{**seen["windows"][0], "waiting": 0, "seen_s": None}]}
-        assert shown == {**silent, "windows": [{**silent["windows"][0], "state": shown["windows"][0]["state"]}]} | {
-            "states": seen["states"],
-            "windows": shown["windows"],
-        }
-    seen = hall.take(rating(5, 1, device="e-002", at_s=OPENING_S))
-    assert seen["levels"] == [2, 1, 0, 0, 1]  # five of the hall
-    assert [one["levels"] for one in seen["windows"]] == [[0] * 5, [0] * 5]  # of no window yet
-    assert seen["feed"] == []
+        assert without_counts(seen) == silent
+    assert hall.take(rating(5, 1, at_s=OPENING_S))["levels"] == [2, 1, 1, 0, 1]
+
+
+def test_a_visitor_who_did_not_press_hides_nobody():
+    hall = Hall()
+    silent = without_counts(hall.view.snapshot())
+    levels = (None, None, 1, None, None, None, 2, None)
+    seen = hall.take(*ratings(*levels))
+    assert without_counts(seen) == silent
+    assert (seen["windows"][0]["waiting"], seen["windows"][0]["visits"]) == (2, len(levels))
+
+
+def test_the_hall_tells_nothing_that_its_windows_do_not():
+    """Groups of the hall beside those of the windows would tell single levels by subtraction."""
+    chance = random.Random("subtraction")
+    hall = Hall(*(device(f"e-{number:03}", f"{number:02}") for number in range(1, 4)))
+    for number in range(200):
+        one = rating(number, chance.choice((1, 2, 3, 4, 5, None)), at_s=OPENING_S)
+        seen = hall.take(one._replace(device=f"e-{chance.randrange(1, 4):03}"))
+        windows = seen["windows"]
+        assert seen["levels"] == [sum(counts) for counts in zip(*(one["levels"] for one in windows), strict=True)]
+        assert seen["timed_out"] == sum(one["timed_out"] for one in windows)
+        assert all(sum(one["levels"]) % GROUP == 0 for one in windows)
 
 
 def test_of_five_ratings_nobody_sees_which_came_first():
-    for order in ((1, 5, None, 4, 4), (4, None, 4, 5, 1)):
+    for order in ((1, 5, None, 4, 4, 2), (4, None, 2, 4, 5, 1)):
         seen = Hall().take(*ratings(*order))
-        assert seen["windows"][0]["last_levels"] == [5, 4, 4, 1, 0]
-        assert [one["levels"] for one in seen["feed"]] == [[5, 4, 4, 1, 0]]
+        assert seen["windows"][0]["last_levels"] == [5, 4, 4, 2, 1]
+        assert [one["levels"] for one in seen["feed"]] == [[5, 4, 4, 2, 1]]
 
 
 def test_the_groups_of_a_day_are_the_same_after_a_new_start():
@@ -100,7 +122,7 @@ def test_a_hall_without_ratings_has_no_rates():
 
 
 def test_walk_up_presses_count_as_ratings_but_belong_to_no_visit():
-    seen = Hall().take(*ratings(5, 4, 3, 5, mode="walk_up"), rating(5, None, at_s=OPENING_S))
+    seen = Hall().take(rating(0, None, at_s=OPENING_S), *ratings(5, 4, 3, 5, 5, mode="walk_up"))
     assert (seen["good_rate"], seen["rating_rate"]) == (1.0, 0.0)
 
 

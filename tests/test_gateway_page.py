@@ -35,8 +35,8 @@ def hall(tmp_path):
 def fill(hall):
     first, second, clock = hall.devices.values()
     hall.real.now_s = LATE_S
-    hall.take(first.opened(EARLY_S), *(first.rating(level, EARLY_S, visit=f"A-{level}") for level in (5, 5, 4, 1)))
-    hall.take(first.rating(None, EARLY_S, visit="A-0"), first.heartbeat(LATE_S))
+    hall.take(first.opened(EARLY_S), first.rating(None, EARLY_S, visit="A-0"))
+    hall.take(*(first.rating(level, EARLY_S, visit=f"A-{level}") for level in (5, 5, 4, 1, 1)), first.heartbeat(LATE_S))
     hall.take((second, second.opened(EARLY_S)))
     hall.take((clock, clock.opened(EARLY_S)), (clock, clock.punch("S001", EARLY_S)))
     hall.take((clock, clock.punch("S002", LATE_S)), (clock, clock.heartbeat(LATE_S)))
@@ -53,9 +53,9 @@ def test_the_page_shows_the_hall_in_chinese(browser, hall):
     show(browser, hall)
     assert browser.evaluate("document.documentElement.lang") == "zh-CN"
     assert browser.evaluate("document.title") == "办事大厅实时看板"
-    assert browser.text("#good-rate") == "75.0%"
-    assert browser.text("#rating-rate") == "80.0%"
-    assert browser.text("#levels").split()[:3] == ["非常满意", "2", "50%"]
+    assert browser.text("#good-rate") == "60.0%"
+    assert browser.text("#rating-rate") == "83.3%"
+    assert browser.text("#levels").split()[:3] == ["非常满意", "2", "40%"]
     rows = browser.evaluate(
         "[...document.querySelectorAll('#levels tr')].map(row => row.innerText.split(/\\s+/).slice(0, 2))"
     )
@@ -64,7 +64,7 @@ def test_the_page_shows_the_hall_in_chinese(browser, hall):
         ["满意", "1"],
         ["基本满意", "0"],
         ["不满意", "0"],
-        ["非常不满意", "1"],
+        ["非常不满意", "2"],
         ["未评价", "1"],
     ]
     assert browser.text("#sign-in-summary").startswith("2 人已签到，1 人迟到")
@@ -112,18 +112,18 @@ def test_a_new_rating_appears_by_itself(browser, hall):
     assert browser.evaluate("document.querySelectorAll('#windows .bars i').length") == 5
     second = hall.devices["e-002"]
     dots = "document.querySelectorAll('#windows .tile:nth-child(2) .dots .there').length"
-    for number, level in enumerate((1, 4, 1, 5)):
+    for number, level in enumerate((4, 5, 4, 5)):
         hall.take((second, second.rating(level, LATE_S, visit=f"B-{number}")))
     hall.project()
     browser.wait(lambda: browser.evaluate(dots) == 4)
-    assert browser.text("#good-rate") == "75.0%"  # four levels show nowhere
-    hall.take((second, second.rating(4, LATE_S, visit="B-4")))
+    assert browser.text("#good-rate") == "60.0%"  # four levels show nowhere
+    hall.take((second, second.rating(1, LATE_S, visit="B-4")))
     hall.project()
-    browser.wait(lambda: browser.text("#good-rate") == "66.6%")
-    assert browser.text("#feed li:first-child").split() == ["约", "08:30", "02", "号窗口", "5", "份评价"]
+    browser.wait(lambda: browser.text("#good-rate") == "70.0%")
+    assert browser.text("#feed li:first-child").split() == ["约", "08:30", "02", "号窗口", "5", "条评价"]
     for place in ("#windows .tile:nth-child(2)", "#feed li:first-child"):
         bars = f"[...document.querySelectorAll('{place} .bars i')].map(bar => bar.dataset.level).join('')"
-        assert browser.evaluate(bars) == "54411"
+        assert browser.evaluate(bars) == "55441"
 
 
 def test_a_lost_line_is_told_and_found_again(browser, tmp_path):

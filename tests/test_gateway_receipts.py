@@ -81,7 +81,7 @@ def test_a_receipt_tells_at_most_the_holes_that_fit():
     state = Continuity(1, 0)
     for seq in range(1, 80, 2):
         state.add(seq, b"")
-    made = receipt_of(Standing("e-001", STREAM, state.through, state.holes(), state.told))
+    made = receipt_of(Standing("e-001", STREAM, state.through, *state.report()))
     assert made.holes == [[2 * n, 2 * n] for n in range(1, HOLES_MAX + 1)]
     assert made.highest == 2 * HOLES_MAX + 1  # the next hole lies above it
     assert receipt.decode(receipt.encode(made)).holes == made.holes

@@ -34,11 +34,16 @@ def test_a_visit_is_asked_at_the_evaluator_of_its_window(hall, device):
     assert asked.expires_s == MORNING_S + 45 + NETWORK_ALLOWANCE_S
 
 
-def test_the_same_visit_again_is_the_same_answer_and_no_second_question(hall, device):
+def test_the_same_visit_again_is_the_same_answer_and_sent_again_until_it_has_an_outcome(hall, device):
     hall.visits.open("01", "A-17")
     hall.down(device, 1)
     again = hall.visits.open("01", "A-17")
     assert (again.state, again.new) == (ASKED, False)
+    ((_, asked),) = hall.down(device, 1)  # should the first have been lost; a device asks once for one number
+    assert asked.claims[command.VISIT] == "A-17"
+    hall.take(device.opened(), device.rating(5, visit="A-17"))
+    hall.down(device, 1)
+    assert hall.visits.open("01", "A-17").state == RATED
     with pytest.raises(AssertionError, match="0 of 1"):
         hall.down(device, 1, timeout_s=0.5)
 
@@ -151,11 +156,27 @@ def test_a_window_whose_evaluator_is_revoked_has_none(hall):
         hall.visits.open("01", "A-17")
 
 
-def test_a_full_downlink_refuses_the_visit_and_leaves_it_closed(hall, monkeypatch):
-    monkeypatch.setattr(hall.downlink, "_put", lambda work: False)
-    with pytest.raises(VisitRefused, match="busy"):
-        hall.visits.open("01", "A-17")
-    assert hall.visits.state("A-17").state == CLOSED
+def test_a_visit_that_a_full_downlink_refused_is_asked_when_it_is_tried_again(hall, device, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(hall.downlink, "_put", lambda work: False)
+        with pytest.raises(VisitRefused, match="busy"):
+            hall.visits.open("01", "A-17")
+    assert hall.visits.state("A-17") is None
+    assert hall.visits.open("01", "A-17").new
+    ((_, asked),) = hall.down(device, 1)
+    assert asked.claims[command.VISIT] == "A-17"
+
+
+def test_a_visit_that_a_crash_left_unasked_is_asked_when_it_is_tried_again(hall, device, tmp_path):
+    hall.linked = False  # the command waits in memory, and is gone with it
+    hall.visits.open("01", "A-17")
+    hall.stop()
+    again = GatewayHall(tmp_path, keys=hall.keys, started=True)
+    again.devices = hall.devices
+    assert again.visits.open("01", "A-17").new is False
+    ((_, asked),) = again.down(device, 1)
+    assert asked.claims[command.VISIT] == "A-17"
+    again.stop()
 
 
 def test_a_question_waits_for_a_broken_link_and_not_longer_than_the_visitor(hall, device):

@@ -31,11 +31,11 @@ class Device:
             super().__init__(lambda index, value: None, lambda value: None)
             self._device, self._obey = device, obey
 
-        async def press(self, level: int) -> None:
+        async def press(self, level: int, answered: asyncio.Event | None = None) -> None:
             self._device.acts.append(("press", level))
             self._obey(self._device)
 
-        async def touch(self, finger: int) -> None:
+        async def touch(self, finger: int, answered: asyncio.Event | None = None) -> None:
             self._device.acts.append(("touch", finger))
             self._obey(self._device)
 

@@ -126,6 +126,23 @@ async def test_one_hand_does_one_thing_at_a_time() -> None:
     assert (most, down) == (1, set())
 
 
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_hand_holds_on_until_the_device_reacts_and_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    monkeypatch.setattr(peripherals, "PATIENCE_S", 0.3)
+    down: set[int] = set()
+    hands = Hands(lambda index, value: (down.discard if value else down.add)(index), lambda value: None)
+    answered = asyncio.Event()
+    hand = asyncio.create_task(hands.press(2, answered))
+    await asyncio.sleep(2 * peripherals.HOLD_MS / 1000)
+    assert down == {1}
+    if answers:
+        answered.set()
+    await asyncio.wait_for(hand, 1)
+    assert down == set()
+
+
 async def test_a_finger_lies_on_the_sensor_while_the_line_is_low(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peripherals, "TOUCH_MS", 20)
     seen: list[tuple[int, int | None]] = []

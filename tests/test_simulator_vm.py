@@ -31,8 +31,16 @@ LAMPS = (16, 17, 18, 8, 21)
 
 @pytest.fixture(scope="module")
 def rom(micropython: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The modules of every device."""
+    """The modules of every device, linked."""
     path = tmp_path_factory.mktemp("rom") / "devices.rom"
+    vm_device.build_rom(path, linked=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain_rom(micropython: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of firmware/ and protocol/ as they stand."""
+    path = tmp_path_factory.mktemp("rom") / "plain.rom"
     vm_device.build_rom(path)
     return path
 
@@ -63,13 +71,18 @@ async def gateway(hall: Path, port: int) -> AsyncIterator[ListeningGateway]:
 
 
 @pytest.fixture
-async def device(hall: Path, rom: Path, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Function (name, heap=…, speed=…): a started device; the log of one whose test failed is printed."""
+async def device(hall: Path, rom: Path, plain_rom: Path, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Function (name, heap=…, speed=…): a started device; the log of one whose test failed is printed.
+
+    plain: its files as they stand, which need more heap than the linked ones.
+    """
     made: list[VmDevice] = []
 
-    async def start(name: str, heap: str = vm_device.HEAP, speed: int = 1) -> VmDevice:
+    async def start(name: str, heap: str = "", speed: int = 1, plain: bool = False) -> VmDevice:
         kind, slots = ("clock", (1, 2, 3)) if name.startswith("c") else ("evaluator", ())
-        one = VmDevice(name, kind, hall / "devices" / name / "flash", tmp_path, rom, speed, slots, heap)
+        heap = heap or (vm_device.HEAP if plain else vm_device.LINKED_HEAP)
+        image = plain_rom if plain else rom
+        one = VmDevice(name, kind, hall / "devices" / name / "flash", tmp_path, image, speed, slots, heap)
         made.append(one)
         await one.start()
         return one
@@ -99,8 +112,12 @@ def boots(gateway: ListeningGateway, name: str) -> list[str]:
     return [str(claims[event.TEXT]) for claims in events if claims[event.CODE] == event.BOOT]
 
 
-async def test_a_press_arrives_at_the_broker_sealed(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
-    evaluator = await device("e-001")
+# plain: the files as they stand, as the demo runs them; else linked, in half the heap.
+@pytest.mark.parametrize("plain", [True, False])
+async def test_a_press_arrives_at_the_broker_sealed(
+    gateway: ListeningGateway, device: Callable[..., Any], plain: bool
+) -> None:
+    evaluator = await device("e-001", plain=plain)
     await until(lambda status: status["online"], evaluator)
     await evaluator.hands.press(2)
     [rated] = await gateway.wait_for("e-001", record.RATING, 1)
@@ -151,8 +168,11 @@ async def test_a_morning_of_ratings_fits_the_heap(
     assert all(20 <= taken_ms < 5000 for taken_ms in status["press_to_receipt_ms"])
 
 
-async def test_a_finger_on_the_glass_is_a_punch(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
-    clock = await device("c-001")
+@pytest.mark.parametrize("plain", [True, False])
+async def test_a_finger_on_the_glass_is_a_punch(
+    gateway: ListeningGateway, device: Callable[..., Any], plain: bool
+) -> None:
+    clock = await device("c-001", plain=plain)
     await gateway.tell_time("c-001")
     await until(lambda status: status["clock_source"] == 1, clock)
     rows = [[1, "S001", "王琳"], [3, "S003", "李静"]]

@@ -80,12 +80,11 @@ function sizeOf(count) {
 
 function tileKey(one, nowS) {
   const minutes = one.state === "offline" ? span(nowS - one.seen_s) : "";
-  return [one.place, one.state, one.fault_code, minutes, one.last_levels, one.levels, one.timed_out, one.waiting].join("|");
+  return [one.place, one.state, one.fault_code, minutes, one.last_levels, one.levels, one.visits, one.waiting].join("|");
 }
 
 function tile(one, hall) {
   const rated = sum(one.levels);
-  const count = rated + one.timed_out + one.waiting;
   const good = rated ? percent((rated - one.levels[0] - one.levels[1]) / rated, 0) : "";
   return make("li", { class: "tile", "data-state": one.state, title: one.device }, [
     make("div", { class: "tile-head" }, [
@@ -96,7 +95,7 @@ function tile(one, hall) {
     one.last_levels.length ? bars(one.last_levels) : dots(one.waiting, hall.group),
     make("p", { class: "tile-foot quiet" }, [
       make("span", { class: "tile-state" }, [stateText(one, hall.now_s)]),
-      make("span", { class: "tile-count" }, [word("visitsToday", { count })]),
+      make("span", { class: "tile-count" }, [word("visitsToday", { count: one.visits })]),
       make("span", { class: "tile-count" }, [good]),
     ]),
   ]);
