@@ -1,10 +1,14 @@
 """The screen lays out one named text at a time, with the mark of a lost link in the corner."""
 
 from firmware import glyphs
-from firmware.ssd1306 import LINES, WIDTH
+from firmware.ssd1306 import PAGES, WIDTH
 from firmware.texts import lines
 
 CONTRAST = 128
+# A line is two pages high. One or two of them are set off by half a line, from each other and from the mark of a lost
+# link, which has the lowest; three fill the rest.
+_LINE_PAGES = 2
+_MARK_PAGE = PAGES - _LINE_PAGES
 
 
 def _width(text):
@@ -39,10 +43,12 @@ class Screen:
         found = []
         for line in lines(word, language):
             found += _rows(line % value if "%s" in line else line)
-        first = (LINES - len(found)) // 2
-        for number, text in enumerate(found):
-            display.text(first + number, (WIDTH - _width(text)) // 2, text)
+        pitch = 3 if len(found) < 3 else _LINE_PAGES
+        page = (3, 1 if online else 0, 0, 0)[len(found) - 1]
+        for text in found:
+            display.text(page, (WIDTH - _width(text)) // 2, text)
+            page += pitch
         if not online:
             mark = lines("offline", language)[0]
-            display.text(LINES - 1, WIDTH - _width(mark), mark)
+            display.text(_MARK_PAGE, WIDTH - _width(mark), mark)
         display.show(contrast)

@@ -6,7 +6,7 @@ byte from top to bottom, so that a glyph is copied and never turned.
 
 from firmware import glyphs
 
-WIDTH, HEIGHT, LINES = 128, 64, 4
+WIDTH, HEIGHT, PAGES = 128, 64, 8
 ADDRESS = 0x3C
 _CONTROL_COMMANDS, _CONTROL_DATA = 0x00, 0x40
 # SSD1306 data sheet, section 8.5 and application note: off, clock, multiplex 64, offset 0, start line 0, charge pump
@@ -36,9 +36,11 @@ class Ssd1306:
         for at in range(0, len(self.frame), WIDTH):
             self.frame[at : at + WIDTH] = blank
 
-    def text(self, line, x, text):
-        """Draw text on line 0 to 3 from pixel column x; what does not fit is cut. Returns the column behind it."""
-        top = 2 * WIDTH * line
+    def text(self, page, x, text):
+        """Draw text on this page, 0 to 6, and the next, from pixel column x; what does not fit is cut. Returns the
+        column behind it.
+        """
+        top = WIDTH * page
         for char in text:
             upper, lower = glyphs.columns(char)
             if x + len(upper) > WIDTH:

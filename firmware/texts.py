@@ -7,8 +7,8 @@ with "|" between them; `%s` is replaced by the window, the door, or a name. glyp
 TEXTS = """
 idle      zh %s号窗口|请您评价服务
 idle      en Window %s|Please rate us
-ask       zh 请对本次服务|作出评价|请按下方按键
-ask       en How was our|service today?|Press a button
+ask       zh 请评价本次服务|请按下方按键
+ask       en Rate our service|Press a button
 again     zh 请只按一个键
 again     en One button,|please
 thanks    zh 感谢您的评价

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator import broker, central, demo, fleet
+from simulator import broker, central, demo, fleet, screens
 
 _OVERVIEW = """\
 A service hall without hardware: real firmware on MicroPython VMs, virtual devices, visitors and staff, an MQTT broker,
@@ -12,6 +12,7 @@ and a double of the central system.
 
   hallseal-simulator demo --for 30            a whole hall for half a minute, with a reconciliation at its end
   hallseal-simulator demo --for 30 --chaos    the same, while gateway and broker are killed in the middle
+  hallseal-simulator screens OUT              every screen of the devices as a picture
 """
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="hallseal-simulator", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for part in (demo, fleet, broker, central):
+    for part in (demo, fleet, broker, central, screens):
         part.add_parser(commands)
     options = parser.parse_args(arguments)
     return int(options.run(options))

@@ -7,7 +7,7 @@ from firmware.ssd1306 import Ssd1306
 from firmware.texts import TEXTS
 
 
-class _Paper:
+class Paper:
     """A bus that leads nowhere: the frame stays where it was drawn."""
 
     def writeto(self, address: int, data: bytes) -> None:
@@ -17,7 +17,7 @@ class _Paper:
 @cache
 def words() -> dict[bytes, str]:
     """{frame: name} of every text without a gap, in every language, with and without the mark of a lost link."""
-    drawn = Ssd1306(_Paper())
+    drawn = Ssd1306(Paper())
     screen = Screen(drawn)
     found = {}
     for row in TEXTS.strip().splitlines():

@@ -1,0 +1,110 @@
+"""Every screen of the devices as a picture: what people will see, before there is hardware, and after each change.
+
+The frame is the firmware's own; only what holds the pixels is ours. Pictures of one pixel a dot are the golden images
+of the tests; larger ones are for people.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from firmware.screen import Screen
+from firmware.ssd1306 import HEIGHT, WIDTH, Ssd1306
+from firmware.texts import TEXTS
+from simulator.eyes import Paper
+
+LANGUAGES = ("zh", "en")
+# What fills the gap of a text: a window, a door, a name.
+_VALUES = {
+    "idle": {"zh": "07", "en": "07"},
+    "ready": {"zh": "D1", "en": "D1"},
+    "punched": {"zh": "王琳", "en": "Wang Lin"},
+}
+# A mark in the corner, not a screen of its own.
+_MARK = "offline"
+# Dots of such a display are light blue on black.
+_DOT, _GROUND = (158, 216, 255), (6, 10, 14)
+_SHEET_GROUND, _CAPTION = (38, 44, 50), (214, 220, 224)
+_SHEET_COLUMNS, _GAP, _CAPTION_PIXELS = 4, 24, 22
+SCALE_MAX = 16
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One screen. word: name of its text. online: False draws the mark of a lost link."""
+
+    word: str
+    language: str
+    online: bool
+
+    @property
+    def name(self) -> str:
+        """As the file is called, without its ending."""
+        return f"{self.word}-{self.language}{'' if self.online else '-offline'}"
+
+    def frame(self) -> bytes:
+        """The display's memory, as the firmware draws it."""
+        display = Ssd1306(Paper())
+        value = _VALUES.get(self.word, {}).get(self.language, "")
+        Screen(display).show(self.word, self.language, value, self.online)
+        return bytes(display.frame)
+
+
+def shots() -> Iterator[Shot]:
+    """Every screen in every language, with and without a link; texts in their order."""
+    words = dict.fromkeys(line.split()[0] for line in TEXTS.strip().splitlines())
+    for word in words:
+        if word != _MARK:
+            for language in LANGUAGES:
+                for online in (True, False):
+                    yield Shot(word, language, online)
+
+
+def picture(frame: bytes, scale: int) -> Image.Image:
+    """A frame (eight pixels a byte, from top to bottom) as an image; scale: pixels a dot, 1 to SCALE_MAX."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), _GROUND)
+    dots = [frame[y // 8 * WIDTH + x] >> (y % 8) & 1 for y in range(HEIGHT) for x in range(WIDTH)]
+    image.putdata([_DOT if dot else _GROUND for dot in dots])
+    return image.resize((WIDTH * scale, HEIGHT * scale), Image.Resampling.NEAREST)
+
+
+def sheet(found: Sequence[Shot], scale: int) -> Image.Image:
+    """All of them on one sheet, each with its name below."""
+    wide, high = WIDTH * scale + _GAP, HEIGHT * scale + _GAP + _CAPTION_PIXELS
+    rows = -(-len(found) // _SHEET_COLUMNS)
+    image = Image.new("RGB", (_SHEET_COLUMNS * wide + _GAP, rows * high + _GAP), _SHEET_GROUND)
+    pen = ImageDraw.Draw(image)
+    for number, shot in enumerate(found):
+        left, top = _GAP + number % _SHEET_COLUMNS * wide, _GAP + number // _SHEET_COLUMNS * high
+        image.paste(picture(shot.frame(), scale), (left, top))
+        pen.text((left, top + HEIGHT * scale + 4), shot.name, fill=_CAPTION)
+    return image
+
+
+def _scale(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= SCALE_MAX:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {SCALE_MAX}")
+    return value
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """hallseal-simulator screens"""
+    parser = subparsers.add_parser("screens", help="every screen of the devices as a picture, and all on one sheet")
+    parser.add_argument("folder", type=Path, metavar="OUT", help="where the pictures go; made where there is none")
+    parser.add_argument("--scale", type=_scale, default=4, help="pixels a dot of the display (default 4)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the pictures; those that stand there under the same names are replaced."""
+    found = list(shots())
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for shot in found:
+        picture(shot.frame(), arguments.scale).save(arguments.folder / f"{shot.name}.png", optimize=True)
+    sheet(found, 2).save(arguments.folder / "sheet.png", optimize=True)
+    print(f"{len(found)} screens, and sheet.png with all of them, are in {arguments.folder}")
+    return 0
