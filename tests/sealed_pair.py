@@ -42,7 +42,7 @@ class Pair:
 
 
 def flip(data, bit):
-    """`data` with one bit turned: bit 0 is the lowest of the first byte."""
+    """`data` with one bit turned: bit 0 is the lowest of the first byte, bit -1 the highest of the last."""
     turned = bytearray(data)
     turned[bit >> 3] ^= 1 << (bit & 7)
     return bytes(turned)

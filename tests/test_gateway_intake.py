@@ -5,6 +5,7 @@ import time
 
 import pytest
 from gateway_hall import GatewayHall
+from sealed_pair import flip
 from sealing_device import HALL, MORNING_S, SUITE, SealingDevice
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -57,12 +58,6 @@ def test_a_punch_keeps_its_exact_time(hall):
         "door": "01", "staff": "S001", "direction": "auto", "score": 120, "time_s": MORNING_S + 7,
         "method": "fingerprint",
     }  # fmt: skip
-
-
-def flip(message, at=-20):
-    changed = bytearray(message)
-    changed[at] ^= 1
-    return bytes(changed)
 
 
 class Attacks:
@@ -170,7 +165,7 @@ class Attacks:
         return self.own(sealed_record.seal(later, self.device.signer, made, []))
 
     def decrypt_flipped(self):
-        return self.own(flip(self.device.rating()))
+        return self.own(flip(self.device.rating(), -160))
 
     def decrypt_forged(self):
         """A stranger with the gateway's public key, and keys of its own, under a known name."""
@@ -543,7 +538,7 @@ def test_the_ledger_files_hold_no_identity(tmp_path):
     words = ["欧阳娜娜", "13987654321", "110101199003078515", "VISIT-4711", "窗口的人态度很差"]
     hall.visits.open("01", words[3], applicant={"name": words[0], "phone": words[1], "id_number": words[2]})
     rated = evaluator.rating(1, visit=words[3], identity=IDENTITY, comment=words[4])
-    hall.take(evaluator.opened(), rated, flip(rated))
+    hall.take(evaluator.opened(), rated, flip(rated, -160))
     found = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("ledger")}
     assert len(found) >= 2, "ledger and its write-ahead log"
     hall.stop()

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hall_broker import EmbeddedBroker, Mosquitto, free_port
 from paho.mqtt.enums import CallbackAPIVersion
+from sealed_pair import flip
 from sealing_device import SUITE, SealingDevice
 
 from gateway import cli, ledger_file, schema
@@ -382,7 +383,7 @@ def test_a_token_that_is_no_text_or_not_readable_is_told_in_words(hall_dir, caps
 def test_the_technician_sees_what_was_refused(wired, capsys):
     gateway, _, connect = wired
     device = connect()
-    device.send(device.rating(5)[:-1] + b"?", b"noise")
+    device.send(flip(device.rating(5), -1), b"noise")
     gateway.wait(lambda: sum(gateway.counts()["quarantine"].values()) == 2, 10)
     assert cli.main(["quarantine", "list", "--config", str(gateway.toml)]) == 0
     shown = capsys.readouterr().out
