@@ -142,7 +142,7 @@ def _rating_flags(record: Record, disclosed: Mapping[int, object]) -> list[str]:
     level, tags = claims.get(rating.LEVEL), claims.get(rating.TAGS)
     if isinstance(level, int) and level <= BAD_LEVEL_MAX and not tags and rating.COMMENT not in disclosed:
         found.append("reason_missing")
-    if isinstance(tags, list) and any(tag // 100 != level for tag in tags):
+    if isinstance(tags, list) and any(tag // 100 not in (level, claims.get(rating.STAFF_LEVEL)) for tag in tags):
         found.append("tag_level")
     delay_ms = claims.get(rating.DELAY_MS)
     if isinstance(level, int) and isinstance(delay_ms, int) and delay_ms < QUICK_MS:

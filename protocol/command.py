@@ -13,7 +13,7 @@ TYP = sign1.COMMAND_TYP
 ISSUER, DEVICE, HALL, EXPIRES, ISSUED, KIND, COUNTER, CLAIMS = 1, 2, 3, 4, 6, 9, 11, 16
 ISSUER_NAME = "gateway"
 COUNTER_MAX = 0xFFFFFFFFFFFF
-EVALUATION_REQUEST, TIME_ANSWER, CONFIG, EVALUATION_CANCEL, ROSTER = 1, 2, 3, 4, 5
+EVALUATION_REQUEST, TIME_ANSWER, CONFIG, EVALUATION_CANCEL, ROSTER, ENROL, DELETE_FINGER, DECOMMISSION = range(1, 9)
 
 ROWS = field.table("""
      1 issuer    text 1              32 required
@@ -21,9 +21,9 @@ ROWS = field.table("""
      3 hall      text 1              32 required
      4 expires_s int  0      4294967295 required
      6 issued_s  int  0      4294967295 required
-     9 kind      int  1               5 required
+     9 kind      int  1               8 required
     11 counter   int  1 281474976710655 required
-    16 claims    map  1              16 required
+    16 claims    map  1              20 required
 """)
 
 # Evaluation request: ask the visitor of this visit. Cancel: stop asking.
@@ -46,25 +46,51 @@ TIME_ROWS = field.table("""
     2 time_ms int   1 4294967295000 required
 """)
 
-# Config: the whole of it each time, so that a device never mixes two.
+# Config: the whole of it each time, so that a device never mixes two. Minutes are those of the hall's day.
 VERSION, PLACE, STAFF_NAME, LANGUAGE, RATING_TIMEOUT_S, HEARTBEAT_S, BRIGHTNESS, STAFF_NUMBER = 1, 2, 3, 4, 5, 6, 7, 8
+RATE_STAFF, TAG_CODES, ASK_PHONE, OPENING_MIN, QUIET_FROM_MIN, QUIET_UNTIL_MIN, UTC_OFFSET_MIN = range(9, 16)
+ERASE_ON_TAMPER, SENSOR_PASSWORD = 16, 17
 CONFIG_ROWS = field.table("""
-    1 version          int   1 4294967295 required
-    2 place            text  1         16 required
-    3 staff_name       text  1         12 optional
-    4 language         text  2          2 required
-    5 rating_timeout_s int   5        600 required
-    6 heartbeat_s      int  10       3600 required
-    7 brightness       int   0        255 required
-    8 staff_number     text  1         20 optional
+     1 version          int     1 4294967295 required
+     2 place            text    1         16 required
+     3 staff_name       text    1         12 optional
+     4 language         text    2          5 required
+     5 rating_timeout_s int     5        600 required
+     6 heartbeat_s      int    10       3600 required
+     7 brightness       int     0        255 required
+     8 staff_number     text    1         20 optional
+     9 rate_staff       int     0          1 optional
+    10 tag_codes        list    1         40 optional
+    11 ask_phone        int     0          1 optional
+    12 opening_min      int     0       1439 optional
+    13 quiet_from_min   int     0       1439 optional
+    14 quiet_until_min  int     0       1439 optional
+    15 utc_offset_min   int  -720        840 optional
+    16 erase_on_tamper  int     0          1 optional
+    17 sensor_password  int     0 4294967295 optional
 """)
-LANGUAGES = ("zh", "en")
+# One language, or two that take turns.
+LANGUAGES = ("zh", "en", "zh+en")
+TAG_CODE_MIN, TAG_CODE_MAX = 100, 599  # domain reference 3.6: the first digit is the level
 
-# Roster of a clock: rows [slot, staff number, display name].
+# Roster of a clock: rows [slot, staff number, display name], with ADMINISTRATOR behind where the person is one.
 ROSTER_VERSION, STAFF_ROWS = 1, 2
+ADMINISTRATOR = 1
 ROSTER_ROWS = field.table("""
     1 version    int  1 4294967295 required
     2 staff_rows list 0        256 required
+""")
+
+# Enrol: ask for the finger of this slot's person, after an administrator's. Delete: forget the finger of this slot.
+SLOT = 1
+SLOT_ROWS = field.table("""
+    1 slot int 0 65535 required
+""")
+
+# Decommission: names the device once more, for there is no way back.
+RETIRED = 1
+DECOMMISSION_ROWS = field.table("""
+    1 retired text 1 32 required
 """)
 
 CLAIM_ROWS = {
@@ -73,6 +99,9 @@ CLAIM_ROWS = {
     CONFIG: CONFIG_ROWS,
     EVALUATION_CANCEL: CANCEL_ROWS,
     ROSTER: ROSTER_ROWS,
+    ENROL: SLOT_ROWS,
+    DELETE_FINGER: SLOT_ROWS,
+    DECOMMISSION: DECOMMISSION_ROWS,
 }
 
 
@@ -93,11 +122,23 @@ class Command:
 
 def _check_roster(rows: object) -> None:
     for row in rows if isinstance(rows, list) else ():
-        if not isinstance(row, list) or len(row) != 3:
+        if not isinstance(row, list) or len(row) not in (3, 4):
             raise Refused("schema", "staff_rows")
         field.check_value("slot", row[0], field.INT, 0, 0xFFFF)
         field.check_value("staff", row[1], field.TEXT, 1, 20)
         field.check_value("name", row[2], field.TEXT, 1, 12)
+        if len(row) == 4:
+            field.check_value("administrator", row[3], field.INT, ADMINISTRATOR, ADMINISTRATOR)
+
+
+def _check_config(claims: dict[int, object]) -> None:
+    if claims[LANGUAGE] not in LANGUAGES:
+        raise Refused("schema", "language")
+    if (QUIET_FROM_MIN in claims) != (QUIET_UNTIL_MIN in claims):
+        raise Refused("schema", "quiet_until_min")
+    codes = claims.get(TAG_CODES)
+    for code in codes if isinstance(codes, list) else ():
+        field.check_value("tag_codes", code, field.INT, TAG_CODE_MIN, TAG_CODE_MAX)
 
 
 def _check(fields: dict[int, object]) -> None:
@@ -109,8 +150,10 @@ def _check(fields: dict[int, object]) -> None:
     field.check(CLAIM_ROWS[kind], claims)
     if kind == ROSTER:
         _check_roster(claims[STAFF_ROWS])
-    if kind == CONFIG and claims[LANGUAGE] not in LANGUAGES:
-        raise Refused("schema", "language")
+    elif kind == CONFIG:
+        _check_config(claims)
+    elif kind == DECOMMISSION and claims[RETIRED] != fields[DEVICE]:
+        raise Refused("schema", "retired")
     applicant = claims.get(APPLICANT) if kind == EVALUATION_REQUEST else None
     if isinstance(applicant, dict):
         field.check(rating.IDENTITY_ROWS, applicant)

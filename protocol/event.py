@@ -2,10 +2,11 @@
 
 from protocol import field
 
-CODE, TEXT, VALUE, PREVIOUS_STREAM, PREVIOUS_HEAD = 1, 2, 3, 4, 5
+CODE, TEXT, VALUE, PREVIOUS_STREAM, PREVIOUS_HEAD, DIGEST, BY = 1, 2, 3, 4, 5, 6, 7
 
 # Code -> name. A number is never used again for another meaning.
 STREAM_OPENED, BOOT, CLOCK_STEPPED, TAMPER, JOURNAL_FULL, SELF_CHECK, UNKNOWN_FINGER, FAULT = 1, 2, 3, 4, 5, 6, 7, 8
+CRASH, OPENING_CHECK, FINGER_ENROLLED, FINGER_DELETED, KEYS_ERASED, DECOMMISSIONED, ENROLMENT_REFUSED = range(9, 16)
 NAMES = {
     STREAM_OPENED: "stream opened",
     BOOT: "boot",
@@ -15,15 +16,24 @@ NAMES = {
     SELF_CHECK: "self check",
     UNKNOWN_FINGER: "unknown finger",
     FAULT: "fault",
+    CRASH: "crash",
+    OPENING_CHECK: "opening check",
+    FINGER_ENROLLED: "finger enrolled",
+    FINGER_DELETED: "finger deleted",
+    KEYS_ERASED: "keys erased",
+    DECOMMISSIONED: "decommissioned",
+    ENROLMENT_REFUSED: "enrolment refused",
 }
 CODE_MAX = 255  # room for codes of later firmware: an older gateway keeps what it cannot name
 
 ROWS = field.table("""
     1 code            int                  1             255 required
-    2 text            text                 1              96 optional
+    2 text            text                 1             160 optional
     3 value           int   -140737488355327 140737488355327 optional
     4 previous_stream bytes                8               8 optional
     5 previous_head   int                  0      4294967295 optional
+    6 digest          bytes               16              16 optional
+    7 by              text                 1              20 optional
 """)
 
 

@@ -3,7 +3,7 @@
 from protocol import field
 
 STREAM, HEAD, HEAD_HASH, PRESSES, PENDING, FREE_FLASH, FREE_HEAP, CONFIG_VERSION, FIRMWARE = 1, 2, 3, 4, 5, 6, 7, 8, 9
-THROUGH, TIME_NONCE, ROSTER_VERSION = 10, 11, 12
+THROUGH, TIME_NONCE, ROSTER_VERSION, DRIFT_PPM, UNKNOWN_FINGERS = 10, 11, 12, 13, 14
 COUNT_MAX = 0xFFFFFFFF
 
 ROWS = field.table("""
@@ -19,6 +19,8 @@ ROWS = field.table("""
     10 through          int    0 4294967295 required
     11 time_nonce       bytes  8          8 optional
     12 roster_version   int    0 4294967295 required
+    13 drift_ppm        int -100000  100000 optional
+    14 unknown_fingers  int    0 4294967295 optional
 """)
 
 

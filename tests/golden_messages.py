@@ -34,6 +34,9 @@ COMMANDS = {
     "command-config": command.CONFIG,
     "command-evaluation-cancel": command.EVALUATION_CANCEL,
     "command-roster": command.ROSTER,
+    "command-enrol": command.ENROL,
+    "command-delete-finger": command.DELETE_FINGER,
+    "command-decommission": command.DECOMMISSION,
 }
 NAMES = sorted(list(RATINGS) + list(RECORDS) + list(COMMANDS) + ["receipt"])
 

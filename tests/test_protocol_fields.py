@@ -128,7 +128,8 @@ def test_a_missing_field_is_refused_where_it_is_required_only():
     for name, (key, title, _, _, _, required), good, judge in _rows():
         fields = good()
         del fields[key]
-        bound = (name, title) in (("rating", "level"), ("punch", "time_s"))  # to the outcome, to the clock source
+        # A level to the outcome, a time to the clock source, quiet hours to each other.
+        bound = (name, title) in (("rating", "level"), ("punch", "time_s")) or title.startswith("quiet_")
         assert refusal_of(judge, fields) == ("schema" if required or bound else None), (name, title)
 
 

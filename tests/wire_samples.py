@@ -76,6 +76,8 @@ def event_opened():
         event.VALUE: -3,
         event.PREVIOUS_STREAM: bytes(8),
         event.PREVIOUS_HEAD: 41,
+        event.DIGEST: PREV,
+        event.BY: "S002",
     }
 
 
@@ -94,6 +96,8 @@ def heartbeat_full():
         heartbeat.THROUGH: 69_998,
         heartbeat.TIME_NONCE: BOOT,
         heartbeat.ROSTER_VERSION: 0,
+        heartbeat.DRIFT_PPM: -17,
+        heartbeat.UNKNOWN_FINGERS: 3,
     }
 
 
@@ -157,6 +161,15 @@ def config():
         command.HEARTBEAT_S: 300,
         command.BRIGHTNESS: 128,
         command.STAFF_NUMBER: "S001",
+        command.RATE_STAFF: 1,
+        command.TAG_CODES: [115, 114, 214, 213],
+        command.ASK_PHONE: 1,
+        command.OPENING_MIN: 510,
+        command.QUIET_FROM_MIN: 1080,
+        command.QUIET_UNTIL_MIN: 480,
+        command.UTC_OFFSET_MIN: 480,
+        command.ERASE_ON_TAMPER: 1,
+        command.SENSOR_PASSWORD: 1886,
     }
 
 
@@ -167,7 +180,17 @@ def cancel():
 
 def roster():
     """Claims of command kind 5."""
-    return {command.ROSTER_VERSION: 3, command.STAFF_ROWS: [[1, "S001", "李明"], [2, "S002", "王芳"]]}
+    return {command.ROSTER_VERSION: 3, command.STAFF_ROWS: [[1, "S001", "李明"], [2, "S002", "王芳", 1]]}
+
+
+def slot():
+    """Claims of command kinds 6 and 7."""
+    return {command.SLOT: 2}
+
+
+def decommission():
+    """Claims of command kind 8."""
+    return {command.RETIRED: NAME}
 
 
 def roster_row(slot):
@@ -181,6 +204,9 @@ COMMAND_CLAIMS = {
     command.CONFIG: config,
     command.EVALUATION_CANCEL: cancel,
     command.ROSTER: roster,
+    command.ENROL: slot,
+    command.DELETE_FINGER: slot,
+    command.DECOMMISSION: decommission,
 }
 
 
