@@ -58,12 +58,12 @@ class Esp32Board:
         self.edge = asyncio.ThreadSafeFlag()
         self.watchdog = machine.WDT(timeout=WATCHDOG_MS)
         self._station = network.WLAN(network.STA_IF)
-        self._wake = lambda _: self.edge.set()
 
-    def input_pin(self, number):
-        """A pin with pull-up that wakes `edge` on both edges."""
+    def input_pin(self, number, edge=None):
+        """A pin with pull-up that wakes `edge` (that of the board, where none is given) on both edges."""
         pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
-        pin.irq(self._wake, machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
+        woken = edge or self.edge
+        pin.irq(lambda _: woken.set(), machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
         return pin
 
     def boot_reason(self):

@@ -1,4 +1,4 @@
-"""Pins of the evaluator: five lit buttons, display, buzzer, lid switch.
+"""Pins of the evaluator: five lit buttons, display, buzzer, lid switch, and those of a keypad where there is one.
 
 For ESP32-S3: none of them is a strapping pin (0, 3, 45, 46), belongs to USB (19, 20), flash or PSRAM (26 to 37).
 """
@@ -12,6 +12,7 @@ BUTTON_PINS = (4, 5, 6, 7, 15)
 LED_PINS = (16, 17, 18, 8, 21)
 BUZZER_PIN, TAMPER_PIN = 47, 9
 SDA_PIN, SCL_PIN = 10, 11
+KEYPAD_ROW_PINS, KEYPAD_COLUMN_PINS = (12, 13, 14, 38), (39, 40, 41)
 I2C_HZ = 400000
 
 
@@ -25,3 +26,8 @@ class Board(Esp32Board):
         self.buzzer = machine.Pin(BUZZER_PIN, machine.Pin.OUT)
         self.tamper = machine.Pin(TAMPER_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
         self.display = machine.I2C(0, sda=machine.Pin(SDA_PIN), scl=machine.Pin(SCL_PIN), freq=I2C_HZ)
+
+    def keypad(self):
+        """(rows, columns) of a keypad (see keypad.py). The config says whether one is there: empty pins cannot tell."""
+        rows = [machine.Pin(number, machine.Pin.OUT) for number in KEYPAD_ROW_PINS]
+        return rows, [machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in KEYPAD_COLUMN_PINS]

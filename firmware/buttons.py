@@ -1,10 +1,11 @@
 """Five buttons, level 1 to 5: woken by an edge, then sampled until they stand still."""
 
-# Contacts bounce for up to 10 ms; a press of a person lasts 60 ms and more.
-SAMPLE_MS = 5
-STABLE_SAMPLES = 4
+# Contacts bounce for up to 10 ms; a press of a person lasts 60 ms and more. Three equal samples after the first are
+# 12 ms of rest: what bounces never has them, and a finger does not feel them.
+SAMPLE_MS = 4
+STABLE_SAMPLES = 3
 # A contact that moves for a tenth of a second is broken, and must not stand in the way of the others either.
-SAMPLES_MAX = 20
+SAMPLES_MAX = 25
 # Nobody holds a button this long: it is jammed, and must not stand in the way of the others.
 STUCK_MS = 10000
 

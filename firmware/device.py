@@ -8,14 +8,21 @@ What an app may use (see evaluator.py and clock.py):
     device.uptime       ms()
     device.clock        ticks_ms(), ticks_diff(a, b), async sleep_ms(ms): a person's time
     device.record(kind, claims, redactable) -> seq; on flash on return, so thank after it. Raises JournalFull.
+    device.keep(claims, redactable)  a rating that may still change; on flash on return, so thank after it
+    device.seal() -> seq of what was kept, in its final form; the rating cannot change any more
     device.online       True while the gateway can be reached
-What an app offers: App(device), async run(), on_command(Command) for evaluation requests and cancels, thanks (count),
-status_word (what the display says).
+    device.quiet        True in the hall's quiet hours
+    device.retiring     True once it was decommissioned: nothing more is to be told of it
+What an app offers: App(device), async run(), on_command(Command) for what is not for every device, on_receipt(),
+thanks (count), status_word (what the display says), counts() (claims that only its heartbeat has), hold(word) (take
+nothing any more, and say so), async forget() (erase what its peripherals know; True when that is done).
 """
 
 import asyncio
 
-from firmware import inbox, uplink
+from firmware import inbox, schedule, uplink
+from firmware.draft import Draft
+from firmware.identity import RETIRING, SECRETS, has_file
 from firmware.journal import Journal, JournalFull
 from firmware.recorder import Recorder, by_kind
 from firmware.self_check import report
@@ -52,9 +59,13 @@ class Device:
             suite, identity.hall, identity.device, private, suite.load_public(identity.gateway_key), DEVICE
         )
         self.recorder = Recorder(suite, identity, channel, signer, self.journal, self.uptime, self.wall_clock)
+        self._draft = Draft(suite, identity, self.journal)
         self._link(suite, channel)
+        self._retire_now = asyncio.Event()
+        self.retiring = has_file(identity.root, RETIRING)
         self.app = make_app(self)
         try:
+            self.seal()  # what the last run had thanked for
             self.record(record.EVENT, {event.CODE: event.BOOT, event.TEXT: board.boot_reason()})
         except (JournalFull, OSError):  # whoever cannot boot never gets the receipt that makes room
             pass
@@ -91,18 +102,83 @@ class Device:
         """Window of an evaluator, door of a clock."""
         return self.settings.get(command.PLACE) or self.identity.place
 
+    @property
+    def quiet(self):
+        """True in the hall's quiet hours; False while nobody told the time."""
+        get, now_s = self.settings.get, self.wall_clock.now_s()
+        begins, ends = get(command.QUIET_FROM_MIN), get(command.QUIET_UNTIL_MIN)
+        if not now_s or begins is None or ends is None:
+            return False
+        return schedule.is_within(schedule.minute_of_day(now_s, get(command.UTC_OFFSET_MIN)), begins, ends)
+
     def record(self, kind, claims, redactable=None):
         """Make a record durable; its seq. Raises JournalFull after saying so once in the stream."""
+        if kind == record.RATING:
+            self.seal()  # ratings keep their order
+        return self.make_record(kind, claims, redactable, None)
+
+    def make_record(self, kind, claims, redactable, moment):
+        """Every record of the ledger stream is made here (see Recorder.record); its seq."""
         began_ms = self.board.network_clock.ticks_ms()
         try:
-            seq = self.recorder.record(kind, claims, redactable)
+            seq = self.recorder.record(kind, claims, redactable, moment)
         except JournalFull:
-            if not self._full_reported and kind != record.EVENT:
-                self._full_reported = True
-                self.record(record.EVENT, {event.CODE: event.JOURNAL_FULL, event.VALUE: self.journal.pending()})
+            self._say_full(kind)
             raise
         self.uplink.recorded(seq, began_ms)
         return seq
+
+    def owed(self):
+        """How many records the gateway has not receipted yet, with one that is only kept so far."""
+        return self.journal.pending() + (1 if self._draft.pending else 0)
+
+    def _say_full(self, kind):
+        """Once in the stream, until there was room again."""
+        if not self._full_reported and kind != record.EVENT:
+            self._full_reported = True
+            report(self, event.JOURNAL_FULL, self.journal.pending())
+
+    def keep(self, claims, redactable):
+        """Make a rating durable that may still change; the same one again changes it. Raises JournalFull, OSError.
+
+        claims and redactable are taken as they are: do not change them afterwards.
+        """
+        pending = self._draft.pending
+        if not pending and not self.journal.has_room():
+            self._say_full(record.RATING)
+            raise JournalFull()
+        self._draft.keep(claims, redactable, pending[2] if pending else self.recorder.moment())
+
+    def seal(self):
+        """The rating that was kept becomes a record: its seq; None where none was. Raises JournalFull, OSError."""
+        pending = self._draft.pending
+        return self.make_record(record.RATING, *pending) if pending else None
+
+    def lid_opened(self):
+        """Somebody is in the device. Where the hall wants it so, its secrets go now, and it only says what it still
+        knows in memory: everything in the journal is sealed already.
+        """
+        if self.settings.get(command.ERASE_ON_TAMPER):
+            report(self, event.KEYS_ERASED, self.journal.head)
+            self.app.hold("locked")
+            from firmware import erasure  # once in a lifetime: it need not lie in the heap
+
+            erasure.erase(self.identity.root, SECRETS, self.board.watchdog.feed)
+
+    def _decommission(self):
+        from firmware import retirement
+
+        retirement.begin(self.identity.root)
+        self.retiring = True
+        self._retire_now.set()
+
+    async def _retire(self):
+        """Wait for the command, for ever where none comes."""
+        if not self.retiring:
+            await self._retire_now.wait()
+        from firmware import retirement
+
+        await retirement.retire(self)
 
     async def _open_stream(self):
         await self.board.connect()
@@ -112,12 +188,15 @@ class Device:
     def _on_receipt(self, found):
         self.uplink.receipt(found)
         self._full_reported = False
+        self.app.on_receipt()
 
     def _on_command(self, found):
         if found.kind == command.TIME_ANSWER:
             self._set_time(found.claims)
         elif found.kind in inbox.DURABLE:
             self.settings.store(found)
+        elif found.kind == command.DECOMMISSION:
+            self._decommission()
         else:
             self.app.on_command(found)
 
@@ -146,6 +225,9 @@ class Device:
             heartbeat.TIME_NONCE: self.wall_clock.ask(),
             heartbeat.ROSTER_VERSION: self.settings.roster_version,
         }
+        if self.wall_clock.drift_ppm is not None:
+            claims[heartbeat.DRIFT_PPM] = self.wall_clock.drift_ppm
+        claims.update(self.app.counts())
         return self.recorder.heartbeat(claims)
 
     async def _beat(self):
@@ -162,7 +244,7 @@ class Device:
 
     async def run(self):
         """For ever. Ends only with the exception of a part that failed; main.py turns that into a reboot."""
-        await asyncio.gather(self._feed(), self._beat(), self.app.run(), self.uplink.run())
+        await asyncio.gather(self._feed(), self._beat(), self.app.run(), self.uplink.run(), self._retire())
 
     def status(self):
         """What a test bench asks: counts by kind as [ratings, punches, events], and the way to the gateway."""
@@ -175,12 +257,14 @@ class Device:
             "journaled": by_kind(journal.head, journal.tally),
             "through": journal.through,
             "receipted": by_kind(journal.through, journal.through_tally),
-            "pending": journal.pending(),
+            "pending": self.owed(),
             "thanks": self.app.thanks,
             "screen": self.app.status_word,
             "online": self.online,
             "error": self.uplink.error,
             "dropped": self.inbox.dropped,
             "clock_source": self.wall_clock.source,
+            "config_version": self.settings.get(command.VERSION),
+            "roster_version": self.settings.roster_version,
             "press_to_receipt_ms": list(self.uplink.latencies_ms),
         }

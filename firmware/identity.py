@@ -1,9 +1,19 @@
 """Who this device is and whom it trusts: what provisioning wrote to its flash."""
 
+import os
+
 from protocol import cbor
 
 DEVICE, HALL, KIND, BROKER_HOST, BROKER_PORT, SERVER_NAME, PLACE, GATEWAY_KEY, COMMAND_KEY, BUILT_S = range(1, 11)
 EVALUATOR, CLOCK = "evaluator", "clock"
+# What nobody may read from a device that was opened or taken away: its private keys, and the network's.
+SECRETS = ("/signing.key", "/agreement.key", "/tls.key", "/wifi.cbor")
+# A file that says that they are going or gone (see erasure.py).
+ERASED = "/erased"
+# What ended the last run (see crash.py).
+CRASH = "/crash"
+# A file that says that the device was decommissioned (see retirement.py).
+RETIRING = "/retiring"
 
 
 def read_file(path):
@@ -12,10 +22,16 @@ def read_file(path):
         return file.read()
 
 
+def has_file(root, path):
+    """True when the folder of the flash has this file; path: with a slash in front."""
+    return path[1:] in os.listdir(root or "/")
+
+
 class Identity:
     """device, hall, kind, broker_host, broker_port, server_name, place (window or door), built_s (UTC); key bytes.
 
-    Raises OSError or ValueError when the flash was not provisioned completely: such a device must not run.
+    is_locked: True when the keys were erased: such a device says so, and nothing else. Raises OSError or ValueError
+    when the flash was not provisioned completely: such a device must not run.
     """
 
     def __init__(self, root):
@@ -32,9 +48,11 @@ class Identity:
         self.command_key = fields[COMMAND_KEY]
         if self.kind not in (EVALUATOR, CLOCK) or not self.server_name:
             raise ValueError("device.cbor")
-        self.signing_key = read_file(root + "/signing.key")
-        self.agreement_key = read_file(root + "/agreement.key")
         self.root = root
+        self.is_locked = has_file(root, ERASED)
+        if not self.is_locked:
+            self.signing_key = read_file(root + "/signing.key")
+            self.agreement_key = read_file(root + "/agreement.key")
 
     def tls_files(self):
         """(certificate, key, authority), DER bytes; read anew for each connection, they need not fill the heap."""

@@ -22,6 +22,9 @@ _HEAD = ">HBI16s28sI"
 _HEAD_BYTES = 59
 _RECORD_BYTES_MIN = _HEAD_BYTES + BUCKETS_BYTES[0]
 _ENDING = ".seg"
+# A rating with the longest identity and visit number lies in the bucket of 1024 bytes; with headers and head it is less
+# than this.
+_PROMISED_BYTES = 1300
 TALLY_BYTES = 28
 EMPTY_TALLY = bytes(TALLY_BYTES)
 # Kept free for events: the journal must still be able to say that it is full.
@@ -163,17 +166,28 @@ class Journal:
         """How many records have no receipt yet."""
         return self.head - self.through
 
+    def _lacks(self, size_bytes, reserve):
+        """True when a record of this size, head included, has no room."""
+        room = self._segments_max - len(self._firsts) - (0 if reserve else RESERVED_SEGMENTS)
+        return room < (1 if self._begins(size_bytes) else 0)  # below 0: the open segment is of the reserve
+
+    def _begins(self, size_bytes):
+        """True when a record of this size begins a segment."""
+        return self._file is None or self._segment_bytes + size_bytes > BLOCK_BYTES
+
+    def has_room(self):
+        """True when one more record of up to _PROMISED_BYTES has room outside the reserve."""
+        return not self._lacks(_PROMISED_BYTES, False)
+
     def append(self, entry, reserve=False):
         """Write the record with seq head + 1; on flash on return. reserve: may use the last segments of the quota.
 
         Raises JournalFull, or OSError when the flash fails; then nothing counts as written.
         """
         size = _HEAD_BYTES + len(entry.message)
-        room = self._segments_max - len(self._firsts) - (0 if reserve else RESERVED_SEGMENTS)
-        begins = self._file is None or self._segment_bytes + size > BLOCK_BYTES
-        if room < (1 if begins else 0):  # below 0: the open segment is of the reserve
+        if self._lacks(size, reserve):
             raise JournalFull()
-        if begins:
+        if self._begins(size):
             self._open_segment(entry.seq)
         try:
             self._file.write(_head(entry))

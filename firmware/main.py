@@ -2,16 +2,11 @@
 
 import asyncio
 import gc
-import os
 import sys
 
 from firmware import identity
 from firmware.device import Device
-from firmware.journal import JournalFull
-from protocol import event, record
 
-# Text of a fault that survives the reboot, in one event: the end of a traceback says most.
-CRASH_CHARS_MAX = 96
 BOOT_THRESHOLD_BYTES = 2048
 # A signature leaves 350 KB of garbage: without this it would spread over the whole heap and tear it into pieces.
 RUN_THRESHOLD_BYTES = 12288
@@ -32,26 +27,6 @@ def _board(who, speed):
     else:
         from firmware.board_clock import Board
     return Board(who.root, speed)
-
-
-def report_crash(device):
-    """What ended the last run becomes an event of this one, or of a later one while the journal is full."""
-    path = device.identity.root + "/crash"
-    try:
-        text = str(identity.read_file(path), "utf-8")
-        device.record(record.EVENT, {event.CODE: event.FAULT, event.TEXT: text[:CRASH_CHARS_MAX] or "crash"})
-        os.remove(path)
-    except (OSError, UnicodeError, JournalFull):
-        pass
-
-
-def _keep(error, path):
-    """For report_crash() of the next run. On a flash that takes nothing any more the run ends without."""
-    try:
-        with open(path, "w") as file:
-            file.write(("%s %s" % (type(error).__name__, error))[:CRASH_CHARS_MAX])
-    except OSError:
-        pass
 
 
 async def _serve(device, beside):
@@ -76,12 +51,22 @@ def run(root="", speed=1, beside=None):
     try:
         who = identity.Identity(root)
         board = _board(who, speed)
+        if who.is_locked:
+            from firmware.locked import Locked
+
+            asyncio.run(Locked(board, root).run())
         device = build(board, DeviceSuite(), who)
-        report_crash(device)
+        if identity.has_file(root, identity.CRASH):
+            from firmware import crash
+
+            crash.report(device)
         gc.threshold(RUN_THRESHOLD_BYTES)
         asyncio.run(_serve(device, beside))
     except Exception as error:
         sys.print_exception(error)
-        _keep(error, root + "/crash")
+        gc.collect()
+        from firmware import crash
+
+        crash.keep(root, crash.trace(error))
     if board:
         board.reset()

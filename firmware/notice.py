@@ -4,6 +4,10 @@ from firmware.screen import Screen
 from firmware.ssd1306 import Ssd1306
 from protocol import command
 
+# Two languages take turns: as long as three short lines are read.
+TURN_MS = 4000
+_DIM = 0
+
 
 class Notice:
     """bus: I2C with the display. device: its settings, place and online are shown (see device.py).
@@ -14,23 +18,32 @@ class Notice:
     def __init__(self, bus, device):
         self._screen = Screen(Ssd1306(bus))
         self._device = device
-        self._value = ""
+        self._values = ()
         self._shown = None
         self.word = ""
         self.broken = False
 
-    def _state(self):
-        """What a text depends on beside itself: language, place, online, contrast."""
-        device, get = self._device, self._device.settings.get
-        return get(command.LANGUAGE), device.place, device.online, get(command.BRIGHTNESS)
+    @property
+    def language(self):
+        """ "zh" or "en": whose turn it is."""
+        languages = self._device.settings.get(command.LANGUAGE).split("+")
+        return languages[self._device.uptime.ms() // TURN_MS % len(languages)]
 
-    def show(self, word, value=""):
-        """Show the text `word`; `value` fills its gap, the window or door where there is none."""
-        self.word, self._value = word, value
+    def _state(self):
+        """What a text depends on beside itself: language, place, staff, online, contrast."""
+        device, get = self._device, self._device.settings.get
+        contrast = _DIM if device.quiet else get(command.BRIGHTNESS)
+        return self.language, device.place, get(command.STAFF_NAME, ""), device.online, contrast
+
+    def show(self, word, *values):
+        """Show the text `word`; `values` fill its gaps, the window or door where there are none."""
+        self.word, self._values = word, values
         self._shown = self._state()
-        language, place, online, contrast = self._shown
+        language, place, staff, online, contrast = self._shown
+        if word == "idle" and staff:
+            word, values = "idle_staff", (place, staff)
         try:
-            self._screen.show(word, language, value or place, online, contrast)
+            self._screen.show(word, language, values or (place,), online, contrast)
             self.broken = False
         except OSError:
             self.broken = True
@@ -38,4 +51,4 @@ class Notice:
     def refresh(self, always=False):
         """Show the same text again where link, language, brightness or place changed, or the display had failed."""
         if self.word and (always or self.broken or self._shown != self._state()):
-            self.show(self.word, self._value)
+            self.show(self.word, *self._values)

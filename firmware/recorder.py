@@ -24,6 +24,11 @@ def _count(tally, kind, claims):
     return struct.pack(_TALLY, *totals)
 
 
+def ratings(tally):
+    """How many ratings a tally has counted."""
+    return struct.unpack(_TALLY, tally)[_RATINGS]
+
+
 def by_kind(seq, tally):
     """(ratings, punches, events) among the first `seq` records, whose tally this is."""
     totals = struct.unpack(_TALLY, tally)
@@ -53,19 +58,25 @@ class Recorder:
         if not journal.head:
             self.record(record.EVENT, opening)
 
-    def record(self, kind, claims, redactable=None):
+    def moment(self):
+        """[boot, uptime_ms, source, now_s] of this instant, as a record states it."""
+        return [self._boot, self._uptime.ms(), self._clock.source, self._clock.now_s()]
+
+    def record(self, kind, claims, redactable=None, moment=None):
         """Seal one record of the ledger stream and write it to flash; its seq. Durable on return.
 
-        redactable: {claim number: value}. Raises JournalFull (events may use the reserve), OSError, Refused("schema").
+        redactable: {claim number: value}. moment: of what was promised before (see draft.py), which like an event may
+        use the reserve; None is now. Raises JournalFull, OSError, Refused("schema").
         """
         journal = self._journal
         disclosures, digests = self._disclose(redactable or {})
         seq = journal.head + 1
-        payload = self._payload(kind, claims, digests, journal.stream, seq, journal.head_hash)
+        when = moment or self.moment()
+        payload = self._payload(kind, claims, digests, journal.stream, seq, journal.head_hash, when)
         message = sealed_record.seal(self._channel, self._signer, payload, disclosures)
         tally = _count(journal.tally, kind, claims)
         entry = Entry(kind, seq, record.payload_hash(self._suite, payload), tally, message)
-        journal.append(entry, kind == record.EVENT)
+        journal.append(entry, kind == record.EVENT or moment is not None)
         gc.collect()  # a signature leaves a third of a megabyte behind; better now than under the next finger
         return seq
 
@@ -73,7 +84,7 @@ class Recorder:
         """The sealed message of a heartbeat: signed, numbered within this boot, not journaled."""
         self._telemetry_seq += 1
         payload = self._payload(
-            record.HEARTBEAT, claims, {}, self._telemetry, self._telemetry_seq, self._telemetry_prev
+            record.HEARTBEAT, claims, {}, self._telemetry, self._telemetry_seq, self._telemetry_prev, self.moment()
         )
         self._telemetry_prev = record.payload_hash(self._suite, payload)
         message = sealed_record.seal(self._channel, self._signer, payload, [])
@@ -87,21 +98,20 @@ class Recorder:
             disclosures.append(one)
         return disclosures, digests
 
-    def _payload(self, kind, claims, digests, stream, seq, prev):
-        now_s = self._clock.now_s()
-        identity = self._identity
+    def _payload(self, kind, claims, digests, stream, seq, prev, moment):
+        boot, uptime_ms, source, now_s = moment
         return record.encode(
             record.Record(
-                identity.device,
-                identity.hall,
+                self._identity.device,
+                self._identity.hall,
                 record.coarse(now_s),
                 kind,
                 stream,
                 seq,
                 prev,
-                self._boot,
-                record.uptime_shown(kind, self._uptime.ms()),
-                self._clock.source,
+                boot,
+                record.uptime_shown(kind, uptime_ms),
+                source,
                 claims,
                 digests,
             )

@@ -5,10 +5,11 @@ from firmware.ssd1306 import PAGES, WIDTH
 from firmware.texts import lines
 
 CONTRAST = 128
-# A line is two pages high. One or two of them are set off by half a line, from each other and from the mark of a lost
-# link, which has the lowest; three fill the rest.
+# A line is two pages high. Up to three of them are set off by half a line, from each other and from labels or the mark
+# of a lost link, which have the lowest. Where that does not fit they stand close, and four leave no room for a mark.
 _LINE_PAGES = 2
-_MARK_PAGE = PAGES - _LINE_PAGES
+_LOWEST_PAGE = PAGES - _LINE_PAGES
+_BUTTONS = 5
 
 
 def _width(text):
@@ -27,28 +28,48 @@ def _rows(text):
     return rows + [text[start:]]
 
 
+def _filled(text, values):
+    """The text with its gaps filled, in order; what is left over of `values` belongs to no gap."""
+    return text % tuple(values[: text.count("%s")])
+
+
 class Screen:
     """display: Ssd1306."""
 
     def __init__(self, display):
         self._display = display
 
-    def show(self, word, language, value="", online=True, contrast=CONTRAST):
-        """Show the text `word` in `language` ("zh" or "en"), centred; `value` fills its gap.
+    def show(self, word, language, values=(), online=True, contrast=CONTRAST):
+        """Show the text `word` in `language` ("zh" or "en"), centred; `values` fill its gaps, one each.
 
-        Raises OSError when the display does not answer, ValueError for a word or language that is in no text.
+        Raises OSError when the display does not answer, ValueError for a word or language that is in no text,
+        TypeError for too few values.
         """
-        display = self._display
-        display.clear()
-        found = []
-        for line in lines(word, language):
-            found += _rows(line % value if "%s" in line else line)
-        pitch = 3 if len(found) < 3 else _LINE_PAGES
-        page = (3, 1 if online else 0, 0, 0)[len(found) - 1]
-        for text in found:
-            display.text(page, (WIDTH - _width(text)) // 2, text)
-            page += pitch
-        if not online:
+        self._display.clear()
+        labels, found = "", []
+        for text in _filled("|".join(lines(word, language)), values).split("|"):
+            if text.startswith("="):
+                labels = text[1:]
+            else:
+                found += _rows(text)
+        self._lay_out(found, online and not labels)
+        if labels:
+            self._label(labels)
+        elif not online and len(found) * _LINE_PAGES < PAGES:
             mark = lines("offline", language)[0]
-            display.text(_MARK_PAGE, WIDTH - _width(mark), mark)
-        display.show(contrast)
+            self._display.text(_LOWEST_PAGE, WIDTH - _width(mark), mark)
+        self._display.show(contrast)
+
+    def _lay_out(self, rows, is_whole):
+        """Rows of text, centred in the whole display or in all of it but the lowest line."""
+        pitch = 3 if len(rows) < (4 if is_whole else 3) else _LINE_PAGES
+        page = (3, 1 if is_whole else 0, 0, 0)[min(len(rows), 4) - 1]
+        for text in rows[: PAGES // _LINE_PAGES]:
+            self._display.text(page, (WIDTH - _width(text)) // 2, text)
+            page += pitch
+
+    def _label(self, labels):
+        """A label above each button."""
+        for number, text in enumerate(labels.split(",")):
+            middle = (2 * number + 1) * WIDTH // (2 * _BUTTONS)
+            self._display.text(_LOWEST_PAGE, max(0, middle - _width(text) // 2), text)

@@ -1,11 +1,13 @@
 """The self check: buttons, display, sensor, flash, clock, link and lid, at boot, every minute, and as an event.
 
-The opening check waits a moment for link and time, so that it tells what the hall's shift leader wants to know ten
-minutes before opening. After it a fault, its mend, and once a day the state as it is become events.
+The first one waits a moment for link and time. After it a fault, its mend, and once a day the state as it is become
+events; and ten minutes before the hall opens the state is an event of its own, whatever it is: what the shift leader
+has to know then (the seed document, article 12).
 """
 
+from firmware import schedule
 from firmware.journal import JournalFull
-from protocol import event, record
+from protocol import command, event, record
 from protocol.record import NO_TIME
 
 # Bits of the event's value, and their names in its text. 0 says that everything is well.
@@ -16,7 +18,7 @@ _OF_NETWORK = CLOCK | LINK
 # Connection, certificate check and first heartbeat took below 5 s everywhere; a hall's switch may need longer.
 OPENING_WAIT_S = 30
 ROUND_S = 60
-# A loose contact must not fill the journal: at most one event in ten minutes after the opening check.
+# A loose contact must not fill the journal: at most one event in ten minutes after the first.
 QUIET_ROUNDS = 10
 DAY_ROUNDS = 24 * 60
 # Below this littlefs has no room to move what it rewrites (16 blocks of 4 KiB).
@@ -24,11 +26,13 @@ FLASH_LOW_BYTES = 65536
 _LOOK_MS = 1000
 
 
-def report(device, code, value, text=""):
+def report(device, code, value, text="", by=""):
     """Record an event of this device; False when that is not possible now (journal full, flash fails)."""
     claims = {event.CODE: code, event.VALUE: value}
     if text:
         claims[event.TEXT] = text
+    if by:
+        claims[event.BY] = by
     try:
         device.record(record.EVENT, claims)
         return True
@@ -63,6 +67,7 @@ class SelfCheck:
         self.told = -1
         self._rounds = 0
         self._open = False
+        self._checked_day = -1
 
     async def faults(self):
         """The bits of everything that is wrong at this moment."""
@@ -85,10 +90,32 @@ class SelfCheck:
         opened = not self._device.board.tamper.value()
         if opened != self._open and (not opened or report(self._device, event.TAMPER, 1)):
             self._open = opened
+            if opened:
+                self._device.lid_opened()
+        if self._is_opening_time():
+            await self._check_opening()
         await self._device.board.network_clock.sleep_ms(_LOOK_MS)
+
+    def _is_opening_time(self):
+        """True when today's opening check is due."""
+        get, now_s = self._device.settings.get, self._device.wall_clock.now_s()
+        opening = get(command.OPENING_MIN)
+        if not now_s or opening is None:
+            return False
+        offset_min = get(command.UTC_OFFSET_MIN)
+        minute, today = schedule.minute_of_day(now_s, offset_min), schedule.day(now_s, offset_min)
+        return today != self._checked_day and schedule.is_check_time(minute, opening)
+
+    async def _check_opening(self):
+        found, device = await self.faults(), self._device
+        if report(device, event.OPENING_CHECK, found, names(found)):
+            self._checked_day = schedule.day(device.wall_clock.now_s(), device.settings.get(command.UTC_OFFSET_MIN))
+            self.told, self._rounds = found, 0
 
     async def _round(self):
         found = await self.faults()
+        if self._device.retiring:
+            return
         if is_news(found, self.told, self._rounds) and report(self._device, event.SELF_CHECK, found, names(found)):
             self.told, self._rounds = found, 0
         self._rounds += 1

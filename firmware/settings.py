@@ -9,6 +9,12 @@ DEFAULTS = {
     command.RATING_TIMEOUT_S: 60,  # domain reference V8
     command.HEARTBEAT_S: 300,
     command.BRIGHTNESS: 128,
+    command.UTC_OFFSET_MIN: 480,  # China has one time zone
+    command.RATE_STAFF: 0,
+    command.TAG_CODES: (),
+    command.ASK_PHONE: 0,
+    command.ERASE_ON_TAMPER: 0,
+    command.SENSOR_PASSWORD: 0,
 }
 
 
@@ -28,15 +34,20 @@ class Settings:
         """(counter, claims); (0, {}) before the first."""
         return cbor.decode(file.content) if file.content else (0, {})
 
-    def get(self, key):
-        return self._config.get(key, DEFAULTS.get(key))
+    def get(self, key, default=None):
+        """The value of the config in force, or the default."""
+        return self._config.get(key, DEFAULTS.get(key, default))
 
     def staff(self, slot):
-        """(staff number, display name) of a sensor slot, or None. Decoded each time: a table would fill the heap."""
-        for row in self._load(self._roster_file)[1].get(command.STAFF_ROWS, ()):
+        """(staff number, display name) of a sensor slot, or None."""
+        for row in self.roster():
             if row[0] == slot:
                 return row[1], row[2]
         return None
+
+    def roster(self):
+        """Rows of the roster (see command.ROSTER_ROWS). Decoded each time: a table would fill the heap."""
+        return self._load(self._roster_file)[1].get(command.STAFF_ROWS, ())
 
     def store(self, found):
         """Keep a CONFIG or ROSTER command. An older version than the one in force changes nothing."""

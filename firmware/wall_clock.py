@@ -9,12 +9,19 @@ from protocol.record import GATEWAY_TIME, NO_TIME
 
 # The answer may be this much off by drift alone (a minute a month is bad, a minute at once is a step worth an event).
 STEP_MS = 60000
+# A round trip of a tenth of a second is 55 millionths of half an hour; sooner an estimate would say nothing.
+DRIFT_AFTER_MS = 1800000
+_DRIFT_MAX_PPM = 100000  # a clock that is off by more than a tenth is no clock; the wire says no more
 # The floor is written once an hour: 9,000 writes a year.
 _PERSIST_S = 3600
 
 
 class WallClock:
-    """uptime: Uptime. floor_s: UTC seconds that no answer may lie below: build time, or the last persisted time."""
+    """uptime: Uptime. floor_s: UTC seconds that no answer may lie below: build time, or the last persisted time.
+
+    drift_ppm: how much faster this clock runs than the gateway's, in millionths, since the first answer or the last
+    step; None while too little time has passed. It is told, not used: every answer sets the clock right.
+    """
 
     def __init__(self, suite, uptime, root, built_s):
         self._suite = suite
@@ -25,6 +32,8 @@ class WallClock:
         self._offset_ms = 0
         self._nonce = b""
         self._asked_ms = 0
+        self.drift_ppm = None
+        self._anchor = None  # (uptime, offset) that the estimate begins with
 
     def ask(self):
         """A fresh nonce for the next heartbeat; an answer to an older one is worth nothing from now on."""
@@ -49,7 +58,18 @@ class WallClock:
         self._offset_ms = offset_ms
         self.source = GATEWAY_TIME
         self._persist()
-        return change_ms if abs(change_ms) > STEP_MS + half_trip_ms else 0
+        stepped = abs(change_ms) > STEP_MS + half_trip_ms
+        self._estimate(now_ms, stepped)
+        return change_ms if stepped else 0
+
+    def _estimate(self, now_ms, stepped):
+        """The drift over all answers since the anchor: the longer, the less a round trip matters."""
+        if stepped or self._anchor is None:
+            self._anchor = (now_ms, self._offset_ms)
+            self.drift_ppm = None
+        elif now_ms - self._anchor[0] >= DRIFT_AFTER_MS:
+            drift = (self._anchor[1] - self._offset_ms) * 1000000 // (now_ms - self._anchor[0])
+            self.drift_ppm = max(-_DRIFT_MAX_PPM, min(_DRIFT_MAX_PPM, drift))
 
     def _persist(self):
         now_s = self.now_s()

@@ -1,8 +1,9 @@
-"""The gateway's HTTP face: the page, its live data, the visits of the window business system, health and metrics."""
+"""The gateway's HTTP face: page, live data, visits of the window business system, orders, health and metrics."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,13 +18,17 @@ from gateway.http_guard import HttpGuard, token_fits
 from gateway.ledger import Ledger
 from gateway.logs import Log
 from gateway.metrics import Metrics
+from gateway.orders import OrderRefused, Orders
 from gateway.projection import Projection
 from gateway.reconciliation import Stores, reconcile
 from gateway.registry import Registry
 from gateway.timeseries import TimeSeries
+from gateway.tokens import ApiTokens
 from gateway.visits import Visit, VisitRefused, Visits
+from protocol.limits import NAME_CHARS_MAX
 
 _REFUSALS = {"window": 404, "field": 422, "busy": 503}
+_ORDER_REFUSALS = {"device": 404, "kind": 409, "status": 409, "slot": 422, "confirm": 422, "busy": 503}
 # What the business system waits before it asks again: one evaluator's pending request, one full queue.
 RETRY_AFTER_S = 2
 
@@ -45,13 +50,13 @@ class GatewayParts:
     ledger: Ledger
     registry: Registry
     visits: Visits
+    orders: Orders
     timeseries: TimeSeries
     feed: Feed
     metrics: Metrics
     projections: Mapping[str, Projection]  # by name; those with a durable cursor: "timeseries", "central"
     dead_letters: DeadLetters | None = None
-    business_token: str | None = None  # None: the visits API is closed
-    audit_token: str | None = None  # None: the counts of the stores are not shown
+    tokens: ApiTokens = field(default_factory=ApiTokens)
     intake_pending: Callable[[], int] = lambda: 0
     vital: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
@@ -80,6 +85,16 @@ class VisitRequest(BaseModel):
     applicant: Applicant | None = None
 
 
+class OrderRequest(BaseModel):
+    """What a technician orders of a device; which of slot and confirm belongs to it, gateway.orders tells."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    order: Literal["enrol", "delete_finger", "decommission"]
+    slot: int | None = Field(None, strict=True, ge=0, le=0xFFFF)
+    confirm: str | None = Field(None, max_length=NAME_CHARS_MAX)
+
+
 def create(parts: GatewayParts) -> FastAPI:
     """The application. It opens nothing and starts nothing; a server runs it."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
@@ -88,6 +103,7 @@ def create(parts: GatewayParts) -> FastAPI:
     _add_page(app)
     _add_live(app, parts.feed)
     _add_visits(app, parts)
+    _add_orders(app, parts)
     _add_operation(app, parts)
     return app
 
@@ -117,7 +133,7 @@ def _add_live(app: FastAPI, feed: Feed) -> None:
 
 
 def _add_visits(app: FastAPI, parts: GatewayParts) -> None:
-    business = _bearer(parts.business_token, "visits_closed", parts.metrics)
+    business = _bearer(parts.tokens.business, "visits_closed", parts.metrics)
 
     @app.post("/api/v1/visits", dependencies=[Depends(business)])
     def open_visit(asked: VisitRequest) -> dict[str, object]:
@@ -134,6 +150,16 @@ def _add_visits(app: FastAPI, parts: GatewayParts) -> None:
     @app.delete("/api/v1/visits/{visit:path}", dependencies=[Depends(business)])
     def cancel_visit(visit: str) -> dict[str, object]:
         return _found(parts.visits.cancel(visit) if 1 <= len(visit) <= 50 else None)
+
+
+def _add_orders(app: FastAPI, parts: GatewayParts) -> None:
+    technician = _bearer(parts.tokens.technician, "orders_closed", parts.metrics)
+
+    @app.post("/api/v1/devices/{device}/orders", status_code=202, dependencies=[Depends(technician)])
+    def give_order(device: str, asked: OrderRequest) -> dict[str, object]:
+        given = parts.orders.give(device, asked.order, asked.slot, asked.confirm)
+        parts.metrics.count("orders", order=given.order)
+        return given._asdict()
 
 
 def _bearer(token: str | None, closed: str, metrics: Metrics) -> Callable[[Request], None]:
@@ -173,7 +199,7 @@ def _add_operation(app: FastAPI, parts: GatewayParts) -> None:
         return PlainTextResponse(parts.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
     # Press counters by level, of every device and of this moment: not for whoever sits at a window.
-    audit = _bearer(parts.audit_token, "counts_closed", parts.metrics)
+    audit = _bearer(parts.tokens.audit, "counts_closed", parts.metrics)
 
     @app.get("/api/v1/reconciliation", dependencies=[Depends(audit)])
     def reconciliation() -> dict[str, object]:
@@ -210,6 +236,10 @@ def _error(status: int, reason: str, headers: Mapping[str, str] | None = None) -
     return JSONResponse({"error": reason}, status, headers)
 
 
+def _refused(status: int, reason: str) -> JSONResponse:
+    return _error(status, reason, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None)
+
+
 def _field_name(location: Sequence[int | str]) -> str:
     """What a developer mistyped, where it looks like the name of a field; else "unknown", for it may be a person's."""
     return ".".join(part if _FIELD_NAME.fullmatch(part) else "unknown" for part in map(str, location))
@@ -229,8 +259,11 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(VisitRefused)
     def refused(_request: Request, error: VisitRefused) -> Response:
-        status = _REFUSALS.get(error.reason, 422)
-        return _error(status, error.reason, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None)
+        return _refused(_REFUSALS.get(error.reason, 422), error.reason)
+
+    @app.exception_handler(OrderRefused)
+    def order_refused(_request: Request, error: OrderRefused) -> Response:
+        return _refused(_ORDER_REFUSALS[error.reason], error.reason)
 
     @app.exception_handler(Exception)
     def failed(_request: Request, error: Exception) -> Response:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway import configuration, ledger_file, logs, quarantine, readiness, rules
-from gateway.configuration import ConfigurationError
 from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
+from gateway.section import ConfigurationError
 
 QUARANTINE_ROWS_MAX = 1000
 

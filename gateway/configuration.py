@@ -10,11 +10,14 @@ from pathlib import Path
 
 from gateway.hall_clock import HallClock
 from gateway.masking import MaskingRule
-from protocol import command, topic
+from gateway.section import ConfigurationError, Section
+from gateway.sign_in import DayRule
+from protocol import command, field, topic
 
-
-class ConfigurationError(Exception):
-    """The configuration cannot be used. str() is one line for the technician: where, what, and what to do."""
+# The reasons in force for 不满意 (207 to 214) and 非常不满意 (108 to 115) in the platform's list of 2020 (domain
+# reference 3.6).
+TAG_CODES = (*range(207, 215), *range(108, 116))
+TAG_CODES_MAX = next(high for key, _, _, _, high, _ in field.rows(command.CONFIG_ROWS) if key == command.TAG_CODES)
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,21 @@ class PageSettings:
 
 @dataclass(frozen=True)
 class DeviceSettings:
-    """What every device of the hall is told by CONFIG."""
+    """What every device of the hall is told by CONFIG. Minutes are those of the hall's day; None: never."""
 
     language: str
     rating_timeout_s: int
     heartbeat_s: int
     brightness: int
+    rate_staff: bool = False  # this and the next two: evaluators only
+    tag_codes: tuple[int, ...] = TAG_CODES
+    ask_phone: bool = False
+    opening_min: int | None = None
+    quiet_from_min: int | None = None  # both or none
+    quiet_until_min: int | None = None
+    utc_offset_min: int = DayRule.utc_offset_s // 60
+    erase_on_tamper: bool = False
+    sensor_password_file: Path | None = None  # for clocks only; None: it is not sent
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,7 @@ class GatewayConfiguration:
     page: PageSettings
     business_token_file: Path | None  # None: the visits API is closed
     audit_token_file: Path | None  # None: the counts of the stores are not shown
+    technician_token_file: Path | None  # None: no device takes orders
     clock: HallClock
     devices: DeviceSettings
     masking: MaskingRule
@@ -116,76 +129,16 @@ _KEYS = {
     "store": {"ledger", "timeseries", "quarantine_messages_max", "quarantine_bytes_max"},
     "central": {"url", "ca", "token_file"},
     "page": {"host", "port", "cert", "key"},
-    "api": {"business_token_file", "audit_token_file"},
+    "api": {"business_token_file", "audit_token_file", "technician_token_file"},
     "clock": {"speed", "origin_s", "real0_s"},
-    "devices": {"language", "rating_timeout_s", "heartbeat_s", "brightness"},
+    "devices": {
+        *("language", "rating_timeout_s", "heartbeat_s", "brightness", "rate_staff", "tag_codes", "ask_phone"),
+        *("opens_at", "quiet_from", "quiet_until", "utc_offset_min", "erase_on_tamper", "sensor_password_file"),
+    },
     "masking": {"id_number_first", "id_number_last", "name_last"},
     "intake": {"batch_messages", "linger_ms", "inbox_messages"},
 }
 _REQUIRED = ("hall", "mqtt", "keys", "registry")
-
-
-class _Section:
-    """One table of the file; reads keys with the checks and words that all sections share."""
-
-    def __init__(self, name: str, values: Mapping[str, object], folder: Path) -> None:
-        self._name = name
-        self._values = values
-        self._folder = folder
-
-    def _refuse(self, key: str, complaint: str) -> ConfigurationError:
-        return ConfigurationError(f"[{self._name}] {key}: {complaint}")
-
-    def _value(self, key: str, default: object) -> object:
-        value = self._values.get(key, default)
-        if value is None:
-            raise self._refuse(key, "is missing; add it")
-        return value
-
-    def has(self, key: str) -> bool:
-        return key in self._values
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._value(key, default)
-        if not isinstance(value, str) or not value.strip():
-            raise self._refuse(key, "must be text in quotes, and not empty")
-        return value
-
-    def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self._refuse(key, f"must be a whole number from {low} to {high}")
-        return value
-
-    def number(self, key: str, low: float, high: float, default: float) -> float:
-        value = self._value(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self._refuse(key, f"must be a number from {low:g} to {high:g}")
-        return float(value)
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._value(key, default)
-        if not isinstance(value, bool):
-            raise self._refuse(key, "must be true or false")
-        return value
-
-    def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
-        value = self.text(key, default)
-        if value not in choices:
-            raise self._refuse(key, "must be one of " + ", ".join(choices))
-        return value
-
-    def path(self, key: str, default: str | None = None) -> Path:
-        return self._folder / self.text(key, default)
-
-    def file(self, key: str) -> Path:
-        path = self.path(key)
-        if not path.is_file():
-            raise self._refuse(key, f"there is no file {path}; check the path, or make the hall again")
-        return path
-
-    def optional_file(self, key: str) -> Path | None:
-        return self.file(key) if self.has(key) else None
 
 
 def load(path: Path) -> GatewayConfiguration:
@@ -227,6 +180,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         page=_page(sections["page"]),
         business_token_file=sections["api"].optional_file("business_token_file"),
         audit_token_file=sections["api"].optional_file("audit_token_file"),
+        technician_token_file=sections["api"].optional_file("technician_token_file"),
         clock=_clock(sections["clock"]),
         devices=_devices(sections["devices"]),
         masking=_masking(sections["masking"]),
@@ -234,7 +188,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
     )
 
 
-def _sections(tables: Mapping[str, object], folder: Path) -> dict[str, _Section]:
+def _sections(tables: Mapping[str, object], folder: Path) -> dict[str, Section]:
     for name, values in tables.items():
         if name not in _KEYS:
             raise ConfigurationError(f"[{name}]: there is no such section; known are " + ", ".join(sorted(_KEYS)))
@@ -248,7 +202,7 @@ def _sections(tables: Mapping[str, object], folder: Path) -> dict[str, _Section]
     for name in _REQUIRED:
         if name not in tables:
             raise ConfigurationError(f"[{name}]: the section is missing; add it")
-    return {name: _Section(name, _table(tables, name), folder) for name in _KEYS}
+    return {name: Section(name, _table(tables, name), folder) for name in _KEYS}
 
 
 def _table(tables: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -256,7 +210,7 @@ def _table(tables: Mapping[str, object], name: str) -> Mapping[str, object]:
     return values if isinstance(values, dict) else {}
 
 
-def _mqtt(section: _Section) -> MqttSettings:
+def _mqtt(section: Section) -> MqttSettings:
     return MqttSettings(
         host=section.text("host"),
         port=section.whole("port", 1, 65535, 8883),
@@ -268,18 +222,18 @@ def _mqtt(section: _Section) -> MqttSettings:
     )
 
 
-def _keys(section: _Section) -> KeySettings:
+def _keys(section: Section) -> KeySettings:
     return KeySettings(section.file("agreement"), section.file("command"), section.file("central_public"))
 
 
-def _central(section: _Section) -> CentralSettings:
+def _central(section: Section) -> CentralSettings:
     url = section.text("url").rstrip("/")
     if not url.startswith("https://"):
         raise ConfigurationError("[central] url: must begin with https://; records leave the hall encrypted only")
     return CentralSettings(url, section.optional_file("ca"), section.file("token_file"))
 
 
-def _page(section: _Section) -> PageSettings:
+def _page(section: Section) -> PageSettings:
     page = PageSettings(
         host=section.text("host", "127.0.0.1"),
         port=section.whole("port", 0, 65535, 8443),
@@ -293,7 +247,7 @@ def _page(section: _Section) -> PageSettings:
     return page
 
 
-def _clock(section: _Section) -> HallClock:
+def _clock(section: Section) -> HallClock:
     speed = section.number("speed", 0.001, 10_000, 1.0)
     if speed == 1.0 and not section.has("origin_s"):
         return HallClock()
@@ -304,16 +258,30 @@ def _clock(section: _Section) -> HallClock:
     return HallClock(speed, section.number("origin_s", 0, latest_s, 0), section.number("real0_s", 0, latest_s, 0))
 
 
-def _devices(section: _Section) -> DeviceSettings:
+def _devices(section: Section) -> DeviceSettings:
+    quiet_from_min, quiet_until_min = section.minute("quiet_from"), section.minute("quiet_until")
+    if (quiet_from_min is None) != (quiet_until_min is None):
+        raise ConfigurationError("[devices] quiet_from and quiet_until: give both, or neither (never quiet)")
     return DeviceSettings(
         language=section.choice("language", command.LANGUAGES, "zh"),
         rating_timeout_s=section.whole("rating_timeout_s", 5, 600, 60),  # domain reference V8
         heartbeat_s=section.whole("heartbeat_s", 10, 3600, 300),  # security reference, section 1
         brightness=section.whole("brightness", 0, 255, 160),
+        rate_staff=section.flag("rate_staff", DeviceSettings.rate_staff),
+        tag_codes=section.numbers(
+            "tag_codes", command.TAG_CODE_MIN, command.TAG_CODE_MAX, TAG_CODES_MAX, DeviceSettings.tag_codes
+        ),
+        ask_phone=section.flag("ask_phone", DeviceSettings.ask_phone),
+        opening_min=section.minute("opens_at"),
+        quiet_from_min=quiet_from_min,
+        quiet_until_min=quiet_until_min,
+        utc_offset_min=section.whole("utc_offset_min", -720, 840, DeviceSettings.utc_offset_min),
+        erase_on_tamper=section.flag("erase_on_tamper", DeviceSettings.erase_on_tamper),
+        sensor_password_file=section.optional_file("sensor_password_file"),
     )
 
 
-def _masking(section: _Section) -> MaskingRule:
+def _masking(section: Section) -> MaskingRule:
     return MaskingRule(
         id_number_first=section.whole("id_number_first", 0, 6, 3),
         id_number_last=section.whole("id_number_last", 0, 4, 4),
@@ -321,7 +289,7 @@ def _masking(section: _Section) -> MaskingRule:
     )
 
 
-def _intake(section: _Section) -> IntakeSettings:
+def _intake(section: Section) -> IntakeSettings:
     return IntakeSettings(
         # 256 messages verify in about 10 ms on two threads: long enough to pay for one sync, short enough for a person.
         batch_messages=section.whole("batch_messages", 1, 4096, 256),

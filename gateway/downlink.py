@@ -28,7 +28,8 @@ from protocol.refusal import Refused
 QUEUE_MAX = 4096
 # How long the thread waits for work before it looks for receipts that are due.
 TICK_S = 0.2
-# Questions for visitors that wait for a broken link, newest kept; older ones would find no visitor any more.
+# Questions for visitors, and orders of technicians, that wait for a broken link. The newest are kept: older questions
+# would find no visitor any more.
 HELD_MAX = 256
 # Real seconds that a command without other reason lives: configuration and roster are sent again at each heartbeat.
 COMMAND_LIFE_S = 300
@@ -155,7 +156,7 @@ class Downlink:
             self._held.append(work)
 
     def _send_held(self) -> None:
-        """Commands for visits that the link did not take before, as long as a visitor may still be there."""
+        """Commands that the link did not take before, as long as they are worth something."""
         now_s = self._clock.now_s()
         while self._held and (self._held[0].expires_s < now_s or self._send_command(self._held[0])):
             self._held.popleft()

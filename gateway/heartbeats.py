@@ -87,4 +87,6 @@ def _row(beat: Beat) -> dict[str, Any]:
         "firmware": claims[heartbeat.FIRMWARE],
         "receipted_through": claims[heartbeat.THROUGH],
         "evidence": beat.evidence,
+        "drift_ppm": claims.get(heartbeat.DRIFT_PPM),
+        "unknown_fingers": claims.get(heartbeat.UNKNOWN_FINGERS),
     }

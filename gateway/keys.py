@@ -1,11 +1,16 @@
-"""The gateway's own secrets, read once at start: agreement key, command key, and the central system's public key."""
+"""The gateway's secrets, read once at start: agreement key, command key, the password of the clocks' sensors.
 
+With them the central system's public key.
+"""
+
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.configuration import ConfigurationError, KeySettings
+from gateway.configuration import KeySettings
 from gateway.logs import Log
+from gateway.section import ConfigurationError
 from protocol.limits import KEY_BYTES, PUBLIC_KEY_BYTES
 from protocol.refusal import Refused
 from protocol.sign1 import Signer
@@ -13,6 +18,10 @@ from protocol.suite_host import HostSuite
 
 # Permission bits of group and others: a key file that they can read is no secret (checklist 18).
 _OTHERS = 0o077
+
+# A number of 32 bits: decimal, or hexadecimal behind 0x.
+_PASSWORD = re.compile("[0-9]{1,10}|0[xX][0-9a-fA-F]{1,8}")
+_PASSWORD_MAX = 0xFFFFFFFF
 
 _log = Log("keys")
 
@@ -44,14 +53,32 @@ def _central(path: Path, suite: HostSuite) -> bytes:
     return public
 
 
+def sensor_password(path: Path | None) -> int | None:
+    """The password in a file; None where none is configured. Raises ConfigurationError, whose words never hold it."""
+    if path is None:
+        return None
+    where = "[devices] sensor_password_file"
+    text = _content(where, path, secret=True).decode("utf-8", "replace").strip()
+    number = int(text, 16 if text[:2].lower() == "0x" else 10) if _PASSWORD.fullmatch(text) else -1
+    if not 0 <= number <= _PASSWORD_MAX:
+        raise ConfigurationError(f"{where}: {path} must hold one number of 32 bits, like 1234 or 0x4D2")
+    return number
+
+
 def _read(name: str, path: Path, size: int, secret: bool) -> bytes:
+    content = _content(f"[keys] {name}", path, secret)
+    if len(content) != size:
+        raise ConfigurationError(f"[keys] {name}: {path} must hold {size} raw bytes; copy the right file there")
+    return content
+
+
+def _content(where: str, path: Path, secret: bool) -> bytes:
+    """What the file holds, which nobody else may read when it is a secret."""
     try:
         content = path.read_bytes()
         mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigurationError(f"[keys] {name}: {path} cannot be read ({error.strerror}); check its owner") from None
-    if len(content) != size:
-        raise ConfigurationError(f"[keys] {name}: {path} must hold {size} raw bytes; copy the right file there")
+        raise ConfigurationError(f"{where}: {path} cannot be read ({error.strerror}); check its owner") from None
     if secret and mode & _OTHERS:
-        raise ConfigurationError(f"[keys] {name}: {path} can be read by others; run: chmod 600 {path}")
+        raise ConfigurationError(f"{where}: {path} can be read by others; run: chmod 600 {path}")
     return content

@@ -85,6 +85,8 @@ class Heartbeat(NamedTuple):
     roster_version: int
     firmware: str
     receipted_through: int
+    drift_ppm: int | None = None  # how much faster its clock runs than ours, in millionths
+    unknown_fingers: int | None = None  # of a clock: touches since boot that belong to nobody
 
 
 class Summary(NamedTuple):
@@ -315,6 +317,8 @@ def _heartbeat(row: Any) -> Heartbeat:
         roster_version=row.roster_version,
         firmware=row.firmware,
         receipted_through=row.receipted_through,
+        drift_ppm=row.drift_ppm,
+        unknown_fingers=row.unknown_fingers,
     )
 
 

@@ -76,10 +76,17 @@ def engine(path: Path, writer: bool) -> Engine:
 
 
 def prepare(connection: Connection) -> None:
-    """Make the tables of a new ledger; refuse one that another version made."""
-    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if found not in (0, schema.SCHEMA_VERSION):
-        raise LedgerError(f"was made by another version of Hallseal (schema {found}); install that version")
-    schema.metadata.create_all(connection)
-    connection.exec_driver_sql(f"PRAGMA user_version={schema.SCHEMA_VERSION}")
-    connection.commit()
+    """Make the tables of a new ledger, or bring those of an older one up to date; refuse what a newer version made.
+
+    All of it is one transaction: a crash leaves the ledger as it was.
+    """
+    with connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # else Python begins with the first row, after the tables
+        found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if not 0 <= found <= schema.SCHEMA_VERSION:
+            raise LedgerError(f"was made by another version of Hallseal (schema {found}); install that version")
+        for version in range(found or schema.SCHEMA_VERSION, schema.SCHEMA_VERSION):
+            for statement in schema.MIGRATIONS[version]:
+                connection.exec_driver_sql(statement)
+        schema.metadata.create_all(connection)
+        connection.exec_driver_sql(f"PRAGMA user_version={schema.SCHEMA_VERSION}")

@@ -26,8 +26,9 @@ DEVICES_MAX = 500
 
 ONLINE, OFFLINE, FAULT, WAITING = "online", "offline", "fault", "waiting"
 _FAULTS = {event.TAMPER, event.JOURNAL_FULL, event.FAULT}
-# Opening self-check passed, or a new start: whatever still is wrong will be said again.
-_MENDED = {event.SELF_CHECK, event.BOOT}
+_CHECKS = {event.SELF_CHECK, event.OPENING_CHECK}
+# A check passed, or a new start: whatever still is wrong will be said again.
+_MENDED = {*_CHECKS, event.BOOT}
 _DIGITS = re.compile(r"([0-9]+)")
 _KIND_NAMES = {record.PUNCH: "punch", record.EVENT: "event"}
 
@@ -261,7 +262,7 @@ def _take_event(one: LedgerRecord, view: _DeviceView) -> None:
     code = one.claims.get("code")
     if code in _FAULTS and isinstance(code, int):
         view.fault_code = code
-    elif code in _MENDED and not (code == event.SELF_CHECK and one.claims.get("value")):
+    elif code in _MENDED and not (code in _CHECKS and one.claims.get("value")):
         view.fault_code = 0
 
 

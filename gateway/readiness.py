@@ -1,9 +1,10 @@
 """Would a start succeed? What the technician asks before the gateway runs; nothing is changed and nothing started."""
 
 from gateway import keys, tokens
-from gateway.configuration import ConfigurationError, GatewayConfiguration
+from gateway.configuration import GatewayConfiguration
 from gateway.mqtt_link import tls_context
 from gateway.registry import Registry, RosterFile
+from gateway.section import ConfigurationError
 from protocol.suite_host import HostSuite
 
 
@@ -20,6 +21,7 @@ def check(configuration: GatewayConfiguration) -> list[str]:
     except OSError as error:
         raise ConfigurationError(f"[mqtt] ca, cert or key: no usable certificate or key ({error})") from None
     tokens.of_api(configuration)
+    keys.sensor_password(configuration.devices.sensor_password_file)
     if configuration.central is not None:
         tokens.read("central", "token_file", configuration.central.token_file)
     folder = configuration.store.ledger.parent

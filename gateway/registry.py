@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from gateway.logs import Log
 from protocol import record, topic
@@ -55,16 +55,25 @@ class Device:
     language: str | None = None
 
 
+class StaffRow(NamedTuple):
+    """One person of the roster. administrator: whose finger lets a clock enrol others."""
+
+    slot: int
+    number: str
+    name: str
+    administrator: bool = False
+
+
 @dataclass(frozen=True)
 class Roster:
-    """Who may punch. rows: [slot, staff number, display name]."""
+    """Who may punch."""
 
     version: int
-    rows: Sequence[tuple[int, str, str]]
+    rows: Sequence[StaffRow]
 
     def name_of(self, staff_number: str) -> str | None:
         """Display name of a staff number; None when the roster lacks it."""
-        return next((name for _, number, name in self.rows if number == staff_number), None)
+        return next((row.name for row in self.rows if row.number == staff_number), None)
 
 
 def parse_registry(text: str, hall: str) -> dict[str, Device]:
@@ -148,11 +157,13 @@ def parse_roster(text: str) -> Roster:
     rows = []
     for number, entry in enumerate(staff, 1):
         try:
-            row = (entry["slot"], entry["number"], entry["name"])
-        except (KeyError, TypeError):
+            row = StaffRow(entry["slot"], entry["number"], entry["name"], entry.get("administrator", False))
+        except (KeyError, TypeError, AttributeError):
             raise RegistryError(f'staff {number}: needs "slot", "number" and "name"') from None
-        if not isinstance(row[0], int) or not isinstance(row[1], str) or not isinstance(row[2], str):
+        if not isinstance(row.slot, int) or not isinstance(row.number, str) or not isinstance(row.name, str):
             raise RegistryError(f'staff {number}: "slot" must be a number, "number" and "name" text')
+        if not isinstance(row.administrator, bool):
+            raise RegistryError(f'staff {number}: "administrator" must be true or false')
         rows.append(row)
     return Roster(version, tuple(rows))
 

@@ -15,8 +15,16 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-# Raised when a table changes its meaning; stored in SQLite's user_version and checked when the ledger is opened.
-SCHEMA_VERSION = 1
+# Raised when a table changes; stored in SQLite's user_version and checked when the ledger is opened.
+SCHEMA_VERSION = 2
+
+# Version of an older ledger -> what makes the next one of it. A ledger is years of evidence: it is never made anew.
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE heartbeat ADD COLUMN drift_ppm INTEGER",
+        "ALTER TABLE heartbeat ADD COLUMN unknown_fingers INTEGER",
+    ),
+}
 
 metadata = MetaData()
 
@@ -101,6 +109,8 @@ heartbeat = Table(
     Column("firmware", String, nullable=False),
     Column("receipted_through", Integer, nullable=False),
     Column("evidence", LargeBinary, nullable=False),
+    Column("drift_ppm", Integer, nullable=True),  # until the device knows it
+    Column("unknown_fingers", Integer, nullable=True),  # of a clock, since its boot
 )
 
 # Telemetry streams seen of each device, so that an old heartbeat is known as old. Bounded per device.

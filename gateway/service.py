@@ -24,9 +24,12 @@ from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.mqtt_link import MqttLink
 from gateway.opening import Opener
+from gateway.orders import Orders
 from gateway.projection import Projection
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
+from gateway.sign_in import DayRule
+from gateway.tokens import ApiTokens
 from gateway.visits import VisitBook, Visits
 from gateway.web_server import WebServer
 from protocol.suite_host import HostSuite
@@ -50,6 +53,7 @@ _METRICS = {
     "flagged": "Records stored with a mark, by rule.",
     "receipts": "Receipts handed to the broker.",
     "commands": "Commands handed to the broker.",
+    "orders": "Orders that technicians gave, by order.",
     "downlink_dropped": "Messages down that were dropped; devices ask again.",
     "inbox_full": "Times the intake made the broker wait.",
     "commit_failed": "Batches that could not be written at the first try.",
@@ -78,9 +82,10 @@ class Gateway:
         configuration = self._configuration
         self.metrics = Metrics()
         self._clock = configuration.clock
-        business, audit = tokens.of_api(configuration)
+        api_tokens = tokens.of_api(configuration)
         suite = HostSuite()
         secrets = keys.load(configuration.keys, suite)
+        sensor_password = keys.sensor_password(configuration.devices.sensor_password_file)
         self._registry = Registry(configuration.registry, configuration.hall)
         self._roster = RosterFile(configuration.roster)
         self.ledger = Ledger(configuration.store.ledger, lambda seconds: self.metrics.observe("ledger_commit", seconds))
@@ -91,7 +96,7 @@ class Gateway:
             configuration.hall,
             channels,
             CommandCounters(self.ledger),
-            DesiredSettings(self.ledger, configuration.devices),
+            DesiredSettings(self.ledger, configuration.devices, sensor_password),
             self._registry,
             self._roster,
             self._clock,
@@ -101,7 +106,7 @@ class Gateway:
         )
         self._intake = self._make_intake(suite, channels, secrets.central_public)
         self._describe()
-        self._make_outer(business, audit)
+        self._make_outer(api_tokens)
 
     def _describe(self) -> None:
         """What a person who reads /metrics wants to know."""
@@ -133,7 +138,7 @@ class Gateway:
             configuration.intake,
         )
 
-    def _make_outer(self, business_token: str | None, audit_token: str | None) -> None:
+    def _make_outer(self, api_tokens: ApiTokens) -> None:
         """What reads the ledger: time series, central system, live view; and the API over all."""
         configuration = self._configuration
         self._timeseries = timeseries.open_store(configuration.store.timeseries)
@@ -144,6 +149,7 @@ class Gateway:
             self.ledger.heartbeats,
             self._clock,
             OFFLINE_HEARTBEATS * configuration.devices.heartbeat_s,
+            DayRule(utc_offset_s=60 * configuration.devices.utc_offset_min),
         )
         self._feed = Feed(view.snapshot)
         self._dead_letters: DeadLetters | None = None
@@ -163,7 +169,7 @@ class Gateway:
             self._make_forwarder(configuration.central)
         self._watch_projections()
         self._web = WebServer(
-            api.create(self._parts(business_token, audit_token)),
+            api.create(self._parts(api_tokens)),
             configuration.page.host,
             configuration.page.port,
             configuration.page.certificate,
@@ -191,7 +197,7 @@ class Gateway:
         )
         self._projections["central"] = self._project("central", self.ledger.cursor("central"), self._forwarder.take)
 
-    def _parts(self, business_token: str | None, audit_token: str | None) -> api.GatewayParts:
+    def _parts(self, api_tokens: ApiTokens) -> api.GatewayParts:
         return api.GatewayParts(
             ledger=self.ledger,
             registry=self._registry,
@@ -203,13 +209,13 @@ class Gateway:
                 self._clock,
                 self._configuration.devices.rating_timeout_s,
             ),
+            orders=Orders(self._registry, self._downlink, self._clock),
             timeseries=self._timeseries,
             feed=self._feed,
             metrics=self.metrics,
             projections=self._projections,
             dead_letters=self._dead_letters,
-            business_token=business_token,
-            audit_token=audit_token,
+            tokens=api_tokens,
             intake_pending=self._intake.pending,
             vital=self._vital(),
             outside=self._outside(),

@@ -1,20 +1,38 @@
 """The tokens of the gateway: one line of a file each, never in the configuration itself."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.configuration import ConfigurationError, GatewayConfiguration
+from gateway.configuration import GatewayConfiguration
+from gateway.section import ConfigurationError
 
 # 16 characters of the alphabet that `hallseal-provision` uses are 96 bits.
 TOKEN_CHARACTERS_MIN = 16
 
 
-def of_api(configuration: GatewayConfiguration) -> tuple[str | None, str | None]:
-    """(of the business system, of the audit). Raises ConfigurationError."""
+@dataclass(frozen=True)
+class ApiTokens:
+    """Who may ask what of the API; where a token is None, nobody may."""
+
+    business: str | None = field(default=None, repr=False)  # visits
+    audit: str | None = field(default=None, repr=False)  # counts of the stores
+    technician: str | None = field(default=None, repr=False)  # orders to devices
+
+
+def of_api(configuration: GatewayConfiguration) -> ApiTokens:
+    """The tokens of the files that are configured, no two the same. Raises ConfigurationError."""
     business = read("api", "business_token_file", configuration.business_token_file)
     audit = read("api", "audit_token_file", configuration.audit_token_file)
+    technician = read("api", "technician_token_file", configuration.technician_token_file)
     if business is not None and business == audit:
-        raise ConfigurationError("[api] audit_token_file: holds the token of the business system; make another one")
-    return business, audit
+        raise _same("audit_token_file", "the business system")
+    if technician is not None and technician in (business, audit):
+        raise _same("technician_token_file", "the business system" if technician == business else "the audit")
+    return ApiTokens(business, audit, technician)
+
+
+def _same(key: str, other: str) -> ConfigurationError:
+    return ConfigurationError(f"[api] {key}: holds the token of {other}; make another one")
 
 
 def read(section: str, key: str, path: Path | None) -> str | None:

@@ -47,7 +47,11 @@ def to_text(hall: str, addresses: Addresses) -> str:
             "cert": "https.pem",
             "key": "https.key",
         },
-        "api": {"business_token_file": "business.token", "audit_token_file": "audit.token"},
+        "api": {
+            "business_token_file": "business.token",
+            "audit_token_file": "audit.token",
+            "technician_token_file": "technician.token",
+        },
     }
     return "\n".join(_section(name, values) for name, values in sections.items())
 

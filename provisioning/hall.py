@@ -103,6 +103,7 @@ class _Builder:
         self._public("gateway/root.pem", self._root.certificate_pem())
         self._secret("gateway/business.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
         self._secret("gateway/audit.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
+        self._secret("gateway/technician.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
         self._secret("gateway/central.token", self._central_token.encode())
         addresses = self._plan.addresses
         self._public("gateway/gateway.toml", gateway_settings.to_text(self._plan.hall, addresses).encode())
@@ -110,8 +111,9 @@ class _Builder:
         self._report(f"gateway/  keys, certificates, settings, {self._plan.staff} staff, tokens")
         self._report("          goes to the gateway's machine; business.token also to the windows' business system,")
         self._report(
-            "          audit.token to whoever compares the counts of devices and stores, to nobody at a window"
+            "          audit.token to whoever compares the counts of devices and stores, to nobody at a window,"
         )
+        self._report("          technician.token to whoever enrols fingers and takes devices out of service")
         return HallFacts(
             hall=self._plan.hall,
             broker_host=addresses.broker_host,

@@ -15,23 +15,34 @@ _GIVEN = (
 
 @dataclass(frozen=True)
 class Staff:
-    """slot: 1..STAFF_MAX in the sensor. number: as the hall knows the person. name: what a display shows."""
+    """slot: 1..STAFF_MAX in the sensor. number: as the hall knows the person. name: what a display shows.
+
+    administrator: whose finger lets a clock enrol others; a hall without one cannot enrol anybody.
+    """
 
     slot: int
     number: str
     name: str
+    administrator: bool = False
 
 
 def made_up(count: int) -> list[Staff]:
-    """`count` (0..STAFF_MAX) staff with different names, the same at every call."""
+    """`count` (0..STAFF_MAX) staff with different names, the same at every call; the first is the administrator."""
     if not 0 <= count <= STAFF_MAX:
         raise ValueError(f"a roster has 0 to {STAFF_MAX} staff")
     # 24 surnames and 25 given names share no factor, so no pair comes back before 600 people.
     names = [_SURNAMES[index % len(_SURNAMES)] + _GIVEN[index % len(_GIVEN)] for index in range(count)]
-    return [Staff(slot, f"S{slot:03}", name) for slot, name in enumerate(names, 1)]
+    return [Staff(slot, f"S{slot:03}", name, slot == 1) for slot, name in enumerate(names, 1)]
 
 
 def to_text(staff: list[Staff], version: int = 1) -> str:
     """roster.json. version: grows with every change, so that a clock takes the newer one."""
-    rows = [{"slot": each.slot, "number": each.number, "name": each.name} for each in staff]
+    rows = [_row(each) for each in staff]
     return json.dumps({"version": version, "staff": rows}, ensure_ascii=False, indent=1) + "\n"
+
+
+def _row(each: Staff) -> dict[str, object]:
+    row: dict[str, object] = {"slot": each.slot, "number": each.number, "name": each.name}
+    if each.administrator:
+        row["administrator"] = True
+    return row

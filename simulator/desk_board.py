@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from firmware.keypad import COLUMNS, KEYS
 from simulator.peripherals import Display, Hands
 
 
@@ -53,6 +54,31 @@ class DeskPin:
             self._value = new[0]
             self._changed()
         return self._value
+
+
+class DeskKeypad:
+    """Twelve keys behind seven wires (see firmware/keypad.py)."""
+
+    def __init__(self) -> None:
+        self._down = ""
+        self.rows = [DeskPin(1, self._follow) for _ in range(len(KEYS) // COLUMNS)]
+        self.columns = [DeskPin(1, _ignore) for _ in range(COLUMNS)]
+
+    def set_key(self, char: str) -> None:
+        """Hold this key; "" lets go."""
+        self._down = char
+        self._follow()
+
+    def _follow(self) -> None:
+        """A key joins its column with its row."""
+        at = KEYS.find(self._down) if self._down else -1
+        for number, column in enumerate(self.columns):
+            low = at >= 0 and number == at % COLUMNS and not self.rows[at // COLUMNS].value()
+            column.value(0 if low else 1)
+
+
+class Reset(Exception):
+    """The firmware has reset its board: whatever it was about to do, it does no more."""
 
 
 class DeskBus:
@@ -126,10 +152,13 @@ class DeskBoard:
         self.display = DeskBus(self.screen)
         self.buttons = [DeskPin(1, self.edge.set) for _ in range(5)]
         self.touch = DeskPin(1, self.edge.set)
+        self.button_edge = Edge()
+        self.button = DeskPin(1, self.button_edge.set)
+        self._keypad = DeskKeypad()
         self.leds = [DeskPin(0, _ignore) for _ in range(5)]
         self.buzzer = DeskPin(0, _ignore)
         self.tamper = DeskPin(1, _ignore)
-        self.hands = Hands(self._set_button, self._set_touch, enrolled, acted)
+        self.hands = Hands(self._set_button, self._set_touch, enrolled, acted, self.button.value, self._keypad.set_key)
         self.uart = DeskUart(self.hands)
         self._context: ssl.SSLContext | None = None
         self._transport: asyncio.WriteTransport | None = None
@@ -139,6 +168,13 @@ class DeskBoard:
 
     def _set_touch(self, value: int) -> None:
         self.touch.value(value)
+
+    def keypad(self) -> tuple[list[DeskPin], list[DeskPin]]:
+        return self._keypad.rows, self._keypad.columns
+
+    def reset(self) -> None:
+        """Ends the run; whoever owns the device boots it again."""
+        raise Reset
 
     def boot_reason(self) -> str:
         return "desk"

@@ -9,11 +9,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from firmware import main
+from firmware import crash, main
 from firmware.device import Device
 from firmware.identity import Identity
+from firmware.locked import Locked
 from protocol.suite_host import HostSuite
-from simulator.desk_board import DeskBoard
+from simulator.desk_board import DeskBoard, Reset
 from simulator.owned_tasks import OwnedTasks
 from simulator.press_timing import PressTiming
 from simulator.vm_process import GOOD_LIFE_S, pause_s
@@ -46,6 +47,7 @@ class DeskDevice:
         self.hands = self._board.hands
         self.display = self._board.screen
         self._device: Device | None = None
+        self._running: Device | Locked | None = None
         self._tasks = OwnedTasks()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -56,16 +58,20 @@ class DeskDevice:
 
     def _boot(self) -> None:
         """What firmware/main.py does on a board."""
-        self._device = main.build(self._board, HostSuite(), Identity(str(self._folder)))
-        main.report_crash(self._device)
+        who = Identity(str(self._folder))
+        if who.is_locked:
+            self._running = Locked(self._board, who.root)
+            return
+        self._device = self._running = main.build(self._board, HostSuite(), who)
+        crash.report(self._device)
         self._observe(self._device)
 
     def _observe(self, device: Device) -> None:
         """Learn of every record that the device writes and trims."""
-        record, trim = device.record, device.journal.trim
+        make, trim = device.make_record, device.journal.trim
 
         def recorded(kind: int, *rest: Any) -> int:
-            seq = int(record(kind, *rest))
+            seq = int(make(kind, *rest))
             self.timing.recorded(kind, seq, time.monotonic())
             return seq
 
@@ -73,20 +79,22 @@ class DeskDevice:
             trim(through)
             self.timing.receipted(through, time.monotonic())
 
-        device.record, device.journal.trim = recorded, trimmed  # type: ignore[method-assign]
+        device.make_record, device.journal.trim = recorded, trimmed  # type: ignore[method-assign]
 
     async def _keep(self) -> None:
         short_lives = 0
         while True:
             began_s = time.monotonic()
             try:
-                if self._device is None:
+                if self._running is None:
                     self._boot()
-                assert self._device is not None
-                await self._tasks.run(self._device.run())
+                assert self._running is not None
+                await self._tasks.run(self._running.run())
+            except Reset:
+                pass
             except Exception as error:
                 self._crash(error)
-            self._device = None
+            self._device = self._running = None
             self._board.unplug()
             short_lives = 1 if time.monotonic() - began_s > GOOD_LIFE_S else short_lives + 1
             self.restarts += 1
@@ -94,9 +102,9 @@ class DeskDevice:
 
     def _crash(self, error: Exception) -> None:
         """As firmware/main.py on a board: said in the log, and in the stream after the reboot."""
-        traceback.print_exception(error, file=sys.stderr)
-        text = f"{type(error).__name__} {error}"
-        (self._folder / "crash").write_text(text[: main.CRASH_CHARS_MAX], "utf-8")
+        text = "".join(traceback.format_exception(error))
+        print(text, file=sys.stderr)
+        crash.keep(str(self._folder), text)
 
     async def status(self) -> dict[str, Any]:
         """As VmDevice.status(). Raises ConnectionError while it is off."""
@@ -106,7 +114,7 @@ class DeskDevice:
 
     def cut_power(self) -> None:
         """Off in the middle of whatever it does, and on again."""
-        self._device = None
+        self._device = self._running = None
         self._board.unplug()
         self._tasks.cancel()
 

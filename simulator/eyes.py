@@ -24,7 +24,7 @@ def words() -> dict[bytes, str]:
         name, language, text = row.split(maxsplit=2)
         if "%s" not in text and name != "offline":
             for online in (True, False):
-                screen.show(name, language, "", online)
+                screen.show(name, language, (), online)
                 found[bytes(drawn.frame)] = name
     return found
 

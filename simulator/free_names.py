@@ -35,8 +35,9 @@ _MODULES = (
 )
 # Attributes that dir() does not show: those of a task and of an exception.
 _HIDDEN = "args cancel coro data done errno ph_key state value"
-# Globals that the compiler itself looks up, for `async with`, `async for` and `assert`, where no source mentions them.
-_OF_THE_COMPILER = {"AssertionError", "BaseException", "StopAsyncIteration"}
+# Globals that the compiler itself looks up, for `async with`, `async for` and `assert`, where no source mentions them;
+# and the one whose call it takes for a promise about its argument.
+_OF_THE_COMPILER = {"AssertionError", "BaseException", "StopAsyncIteration", "const"}
 
 
 @cache

@@ -7,6 +7,7 @@ python -m simulator.glyph_subset /usr/share/unifont/unifont.hex
 import sys
 from pathlib import Path
 
+from firmware.tags import TAGS
 from firmware.texts import TEXTS
 
 TARGET = Path(__file__).parent.parent / "firmware" / "glyphs.py"
@@ -49,7 +50,7 @@ def columns(char):
 
 def characters() -> str:
     """Every wide character that a display may show, sorted."""
-    return "".join(sorted({char for char in TEXTS + _NAMES if ord(char) > 126}))
+    return "".join(sorted({char for char in TEXTS + TAGS + _NAMES if ord(char) > 126}))
 
 
 def columns(rows: list[int], width: int) -> bytes:

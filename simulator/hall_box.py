@@ -86,6 +86,16 @@ class HallBox:
 
     async def start(self) -> None:
         """Everything, in the order in which a hall is switched on. Raises StartError."""
+        await self.start_servers()
+        names = [one["device"] for one in self.devices()]
+        real = [name for name in names if not name.startswith("v")]
+        await asyncio.gather(
+            self._start_devices("devices", real, virtual=not vm_device.available()),
+            self._start_devices("fleet", [name for name in names if name.startswith("v")], virtual=True),
+        )
+
+    async def start_servers(self) -> None:
+        """Broker, central system and gateway. Raises StartError."""
         hall = str(self.hall)
         broker = self._process("broker", ["simulator.cli", "broker", "--hall", hall, "--port", str(self._broker_port)])
         central = self._process(
@@ -93,12 +103,6 @@ class HallBox:
         )
         self._process("gateway", ["gateway.cli", "run", "--config", f"{hall}/gateway/gateway.toml"], "")
         await asyncio.gather(broker.start(), central.start(), self.start_gateway())
-        names = [one["device"] for one in self.devices()]
-        real = [name for name in names if not name.startswith("v")]
-        await asyncio.gather(
-            self._start_devices("devices", real, virtual=not vm_device.available()),
-            self._start_devices("fleet", [name for name in names if name.startswith("v")], virtual=True),
-        )
 
     async def start_gateway(self) -> None:
         """Start, or start again, and wait until it answers. Raises StartError."""
@@ -138,6 +142,10 @@ class HallBox:
     def business_client(self) -> httpx.AsyncClient:
         """The windows' business system, as the gateway knows it."""
         return self._gateway_client("business.token")
+
+    def technician_client(self) -> httpx.AsyncClient:
+        """The technician who enrols fingers and takes devices out of service."""
+        return self._gateway_client("technician.token")
 
     def audit_client(self) -> httpx.AsyncClient:
         """Somebody who may compare the counts of devices and stores."""

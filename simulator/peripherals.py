@@ -14,6 +14,8 @@ from simulator.sensor import Sensor
 # Real contacts: some edges within 3 ms, then still. A press lasts long enough for 20 ms of debouncing.
 BOUNCE_MS = (1, 1, 1)
 HOLD_MS = 90
+# A key is down for as long, and up again: the firmware sees it in two scans of four rows.
+KEY_MS = 150
 # A finger rests on the glass while the sensor looks, three commands long.
 TOUCH_MS = 350
 # Glass without a finger, so that the next one is a new touch.
@@ -102,7 +104,8 @@ class Display:
 
 
 class Hands:
-    """What people do to a device. set_button(index, value) and set_touch(value) move its inputs; 0 is pressed.
+    """What people do to a device. set_button(index, value), set_touch(value) and set_push(value) move its inputs; 0 is
+    pressed. set_key(char): holds a key of the keypad, "" lets go.
 
     acted: called at the moment an act begins.
     """
@@ -113,9 +116,13 @@ class Hands:
         set_touch: Callable[[int], None],
         enrolled: Iterable[int] = (),
         acted: Callable[[], None] | None = None,
+        set_push: Callable[[int], object] | None = None,
+        set_key: Callable[[str], object] | None = None,
     ) -> None:
         self._set_button = set_button
         self._set_touch = set_touch
+        self._set_push = set_push or _not_there
+        self._set_key = set_key or _not_there
         self._acted = acted or _nobody_asks
         self.sensor = Sensor(enrolled)
         self._busy = asyncio.Lock()  # one hand: a second press waits for the first
@@ -151,11 +158,35 @@ class Hands:
             self._set_touch(1)
             await asyncio.sleep(APART_MS / 1000)
 
+    async def push(self, hold_ms: int = HOLD_MS) -> None:
+        """Press the one button of a clock, bouncing both ways, and let go after `hold_ms`."""
+        async with self._busy:
+            for value in (0, 1):
+                for pause_ms in BOUNCE_MS:
+                    self._set_push(value)
+                    await asyncio.sleep(pause_ms / 1000)
+                    self._set_push(1 - value)
+                self._set_push(value)
+                await asyncio.sleep((HOLD_MS if value else hold_ms) / 1000)
+
+    async def type(self, chars: str, hold_ms: int = KEY_MS) -> None:
+        """Press keys of the keypad, one after the other."""
+        async with self._busy:
+            for char in chars:
+                self._set_key(char)
+                await asyncio.sleep(hold_ms / 1000)
+                self._set_key("")
+                await asyncio.sleep(hold_ms / 1000)
+
 
 async def _patience(answered: asyncio.Event | None) -> None:
     if answered:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(answered.wait(), PATIENCE_S)
+
+
+def _not_there(_value: object) -> None:
+    """This device has no such thing; the hand finds nothing to press."""
 
 
 def _nobody_asks() -> None:

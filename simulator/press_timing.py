@@ -8,8 +8,9 @@ from protocol import record
 KEPT = 256
 # Acts whose record has no receipt yet: two hours of an evaluator without network. Older ones are not timed.
 WAITING_MAX = 1000
-# An act that the device did not answer with a record by then led to none (a press while it thanks).
-ACT_VALID_S = 2.0
+# An act that the device did not answer with a record by then led to none. A rating may be corrected for three seconds
+# before it becomes one.
+ACT_VALID_S = 8.0
 _BY_HAND = (record.RATING, record.PUNCH)
 
 

@@ -11,18 +11,35 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from firmware import tags
 from firmware.screen import Screen
 from firmware.ssd1306 import HEIGHT, WIDTH, Ssd1306
 from firmware.texts import TEXTS
 from simulator.eyes import Paper
 
 LANGUAGES = ("zh", "en")
-# What fills the gap of a text: a window, a door, a name.
-_VALUES = {
-    "idle": {"zh": "07", "en": "07"},
-    "ready": {"zh": "D1", "en": "D1"},
-    "punched": {"zh": "王琳", "en": "Wang Lin"},
+_NAME: dict[str, tuple[str, ...]] = {"zh": ("王琳",), "en": ("Wang Lin",)}
+# What fills the gaps of a text: a window, a door, a name, digits.
+_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
+    "idle": {"zh": ("07",), "en": ("07",)},
+    "idle_staff": {"zh": ("07", "王琳"), "en": ("07", "Wang Lin")},
+    "phone": {"zh": ("138_",), "en": ("138_",)},
+    "wrong": {"zh": ("13800_",), "en": ("13800_",)},
+    "ready": {"zh": ("D1",), "en": ("D1",)},
+    "ready_in": {"zh": ("D1",), "en": ("D1",)},
+    "ready_out": {"zh": ("D1",), "en": ("D1",)},
+    "punched": _NAME,
+    "in": _NAME,
+    "out": _NAME,
+    "choose": _NAME,
+    "remove": _NAME,
+    "lift": _NAME,
+    "enrolled": _NAME,
+    "deleted": _NAME,
+    "enrol": {"zh": ("王琳", "2"), "en": ("Wang Lin", "2")},
 }
+# These label the buttons where the mark of a lost link has its place, or have no link to lose.
+_UNMARKED = ("reason", "phone", "wrong", "locked")
 # A mark in the corner, not a screen of its own.
 _MARK = "offline"
 # Dots of such a display are light blue on black.
@@ -34,33 +51,47 @@ SCALE_MAX = 16
 
 @dataclass(frozen=True)
 class Shot:
-    """One screen. word: name of its text. online: False draws the mark of a lost link."""
+    """One screen. word: name of its text. online: False draws the mark of a lost link. tag: of a reason page."""
 
     word: str
     language: str
-    online: bool
+    online: bool = True
+    tag: int = 0
 
     @property
     def name(self) -> str:
         """As the file is called, without its ending."""
-        return f"{self.word}-{self.language}{'' if self.online else '-offline'}"
+        tag = f"-{self.tag}" if self.tag else ""
+        return f"{self.word}{tag}-{self.language}{'' if self.online else '-offline'}"
+
+    @property
+    def _values(self) -> tuple[str, ...]:
+        if self.tag:
+            asked = tags.of_level(_tag_codes(), self.tag // 100)
+            return tags.words(self.tag, self.language), f"{asked.index(self.tag) + 1}/{len(asked)}"
+        return _VALUES.get(self.word, {}).get(self.language, ())
 
     def frame(self) -> bytes:
         """The display's memory, as the firmware draws it."""
         display = Ssd1306(Paper())
-        value = _VALUES.get(self.word, {}).get(self.language, "")
-        Screen(display).show(self.word, self.language, value, self.online)
+        Screen(display).show(self.word, self.language, self._values, self.online)
         return bytes(display.frame)
 
 
+def _tag_codes() -> list[int]:
+    """Every tag that has words, in their order."""
+    return list(dict.fromkeys(int(line.split()[0]) for line in tags.TAGS.strip().splitlines()))
+
+
 def shots() -> Iterator[Shot]:
-    """Every screen in every language, with and without a link; texts in their order."""
+    """Every screen in every language, with and without a link; texts in their order, a reason page for every tag."""
     words = dict.fromkeys(line.split()[0] for line in TEXTS.strip().splitlines())
     for word in words:
         if word != _MARK:
-            for language in LANGUAGES:
-                for online in (True, False):
-                    yield Shot(word, language, online)
+            for tag in _tag_codes() if word == "reason" else (0,):
+                for language in LANGUAGES:
+                    for online in (True,) if word in _UNMARKED else (True, False):
+                        yield Shot(word, language, online, tag)
 
 
 def picture(frame: bytes, scale: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """Leaves out of the device image what no device calls: half of the wire is the gateway's.
 
-A linker does the same. A module's function or class goes when no module of the image names it; a method goes when its
-name is mentioned nowhere at all. Modules keep their import-time effects.
+A linker does the same. A module's function, class or literal goes when no module of the image names it; a method goes
+when its name is mentioned nowhere at all. Modules keep their import-time effects.
 """
 
 import ast
@@ -20,7 +20,8 @@ class _Mentions(ast.NodeVisitor):
         self.attributes: set[str] = set()
 
     def visit_Name(self, node: ast.Name) -> None:
-        self.names.add((self._module, node.id))
+        if not isinstance(node.ctx, ast.Store):
+            self.names.add((self._module, node.id))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         self.names.update((str(node.module), alias.name) for alias in node.names)
@@ -50,10 +51,19 @@ def _mentions(trees: Mapping[str, ast.Module]) -> tuple[set[tuple[str, str]], se
         for statement in tree.body:
             found = _Mentions(module, imports)
             found.visit(statement)
-            own = (module, statement.name) if isinstance(statement, _Definition) else None
-            names |= found.names - {own}  # a function that only calls itself is unused
+            names |= found.names - {(module, _defined(statement))}  # a function that only calls itself is unused
             attributes |= found.attributes
     return names, attributes
+
+
+def _defined(statement: ast.stmt) -> str:
+    """The one name that a statement defines and does nothing else, "" for any other statement."""
+    if isinstance(statement, _Definition):
+        return statement.name
+    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant | ast.Dict | ast.Tuple):
+        target = statement.targets[0]
+        return target.id if isinstance(target, ast.Name) else ""
+    return ""
 
 
 def _trim_class(node: ast.ClassDef, attributes: Iterable[str]) -> None:
@@ -76,9 +86,7 @@ def trim(sources: Mapping[str, str], keep: Iterable[str]) -> dict[str, str]:
         before = size
         names, attributes = _mentions(trees)
         for module in trees.keys() - whole:
-            body = [
-                one for one in trees[module].body if not isinstance(one, _Definition) or (module, one.name) in names
-            ]
+            body = [one for one in trees[module].body if not _defined(one) or (module, _defined(one)) in names]
             for one in body:
                 if isinstance(one, ast.ClassDef):
                     _trim_class(one, attributes)

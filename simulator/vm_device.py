@@ -7,26 +7,49 @@ import time
 from pathlib import Path
 from typing import Any
 
+from firmware.keypad import COLUMNS, KEYS
 from simulator import bench_link, flash_image, rom
 from simulator.bench_link import BenchLink
 from simulator.peripherals import Display, Hands
 from simulator.press_timing import PressTiming
+from simulator.pty_uart import PtyUart
 from simulator.vm_process import VmProcess
 
 # The files as they stand, in what 96 KiB are to a board: the VM here has words of 64 bits, and takes `w` for that.
 HEAP = "96wK"
-# The same program linked (see linking.py) does with half of it.
-LINKED_HEAP = "96K"
+# The same program linked (see linking.py) does with what 64 KiB are to a board.
+LINKED_HEAP = "64wK"
 # Pins of board_evaluator.py and board_clock.py: where the bench pulls. A test holds them against those files.
 BUTTON_PINS = (4, 5, 6, 7, 15)
-TOUCH_PIN = 4
+TOUCH_PIN, PUSH_PIN = 4, 5
+KEYPAD_ROW_PINS, KEYPAD_COLUMN_PINS = (12, 13, 14, 38), (39, 40, 41)
 _STATUS_TIMEOUT_S = 5
 # What a device loads at once becomes one module of its image.
 LAYOUT = rom.Layout(
     core="firmware.main",
     apps={
-        "firmware.evaluator": ("firmware.board_evaluator", "firmware.buttons", "firmware.signals"),
-        "firmware.clock": ("firmware.board_clock", "firmware.fingerprint"),
+        "firmware.evaluator": (
+            "firmware.ballot",
+            "firmware.board_evaluator",
+            "firmware.signals",
+            "firmware.visit",
+        ),
+        "firmware.clock": (
+            "firmware.board_clock",
+            "firmware.direction",
+            "firmware.fingerprint",
+            "firmware.punches",
+            "firmware.push_button",
+            "firmware.sensor_packet",
+        ),
+        "firmware.enrolment": (),
+        "firmware.reasons": ("firmware.tags",),
+        "firmware.phone": (),
+        "firmware.keypad": (),
+        "firmware.crash": (),
+        "firmware.erasure": (),
+        "firmware.retirement": (),
+        "firmware.locked": (),
     },
 )
 _PACKAGES = Path(__file__).parent.parent
@@ -70,8 +93,17 @@ class VmDevice:
             flash_image.make(flash, self.image)
         self.display = Display()
         self.timing = PressTiming()
-        self.hands = Hands(self._set_button, self._set_touch, enrolled, lambda: self.timing.acted(time.monotonic()))
+        self.hands = Hands(
+            self._set_button,
+            self.touch,
+            enrolled,
+            lambda: self.timing.acted(time.monotonic()),
+            self._set_push,
+            self._set_key,
+        )
+        self.uart = PtyUart(self.hands)
         self.lamps: dict[int, int] = {}
+        self._key = ""
         self._link = BenchLink(self._take)
         self._environment = {"HALLSEAL_FLASH": str(self.image), "HALLSEAL_SPEED": str(speed)}
         self._process = VmProcess(rom_image, heap, self._environment, self.log, self._off)
@@ -81,6 +113,8 @@ class VmDevice:
     async def start(self) -> None:
         """Boot and keep running."""
         self._environment["HALLSEAL_BENCH"] = str(await self._link.open())
+        if self.kind == "clock":
+            self._environment["HALLSEAL_UART"] = self.uart.open()
         self._process.start()
 
     def _off(self) -> None:
@@ -93,8 +127,6 @@ class VmDevice:
         """A frame from the board."""
         if port == bench_link.I2C:
             self.display.write(content[1:])
-        elif port == bench_link.UART:
-            self._link.send(port, self.hands.sensor.receive(content))
         elif port == bench_link.WATCHDOG:
             self._process.feed(int.from_bytes(content, "big"))
         elif port == bench_link.RECORDED:
@@ -106,12 +138,29 @@ class VmDevice:
                 self._answer.set_result(json.loads(content))
         else:
             self.lamps[port] = content[0]
+            if port in KEYPAD_ROW_PINS:
+                self._join()
 
     def _set_button(self, index: int, value: int) -> None:
         self._link.send(BUTTON_PINS[index], bytes((value,)))
 
-    def _set_touch(self, value: int) -> None:
+    def touch(self, value: int) -> None:
+        """The sensor's touch line: 0 while a finger lies on the glass."""
         self._link.send(TOUCH_PIN, bytes((value,)))
+
+    def _set_push(self, value: int) -> None:
+        self._link.send(PUSH_PIN, bytes((value,)))
+
+    def _set_key(self, char: str) -> None:
+        self._key = char
+        self._join()
+
+    def _join(self) -> None:
+        """The key that is down joins its column with its row."""
+        row, column = divmod(KEYS.find(self._key), COLUMNS) if self._key else (-1, -1)
+        for number, pin in enumerate(KEYPAD_COLUMN_PINS):
+            low = number == column and not self.lamps.get(KEYPAD_ROW_PINS[row], 1)
+            self._link.send(pin, bytes((0 if low else 1,)))
 
     async def status(self) -> dict[str, Any]:
         """Device.status() of the firmware, with press_to_receipt_ms as people see it, not as the device does.
@@ -144,3 +193,4 @@ class VmDevice:
         """End the process; the flash stays."""
         await self._process.stop()
         self._link.close()
+        self.uart.close()

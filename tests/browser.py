@@ -45,6 +45,7 @@ class Browser:
         os.close(answer_write)
         self._number = 0
         self._buffer = b""
+        self._origin = ""
         self.console: list[str] = []  # errors and warnings that the page has caused
         self._session = self._attach()
 
@@ -66,6 +67,7 @@ class Browser:
 
     def open(self, url: str) -> None:
         """Go to `url`; returns at once, wait for content with `wait`."""
+        self._origin = "/".join(url.split("/")[:3])
         self._call("Page.navigate", url=url)
 
     def resize(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
@@ -132,10 +134,14 @@ class Browser:
     def _note(self, event: dict[str, Any]) -> None:
         if event.get("method") == "Log.entryAdded":
             entry = event["params"]["entry"]
-            if entry["level"] in ("error", "warning"):
+            if entry["level"] in ("error", "warning") and not self._is_of_the_page_before(entry.get("url", "")):
                 self.console.append(f"{entry['level']}: {entry['text']} {entry.get('url', '')}")
         elif event.get("method") == "Runtime.exceptionThrown":
             self.console.append("exception: " + json.dumps(event["params"]["exceptionDetails"])[:500])
+
+    def _is_of_the_page_before(self, url: str) -> bool:
+        """True for what an earlier page on another port of this machine was still loading when its server went."""
+        return url.startswith(("http://127.0.0.1:", "https://127.0.0.1:")) and not url.startswith(self._origin + "/")
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:

@@ -73,11 +73,13 @@ class Bench:
         self.now_s = MORNING_S
         self.counter = 0
         self.device = None
+        self.sensor = None  # what it holds survives a power cut
 
     def build(self):
         """Power on; nothing runs yet."""
         self.board = Board(self.who.root, self._enrolled)
         self.hands, self.screen = self.board.hands, self.board.screen
+        self.sensor = self.hands.sensor = self.sensor or self.hands.sensor
         self.device = Device(self.board, SUITE, self.who, APPS[self.who.kind], self._journal_bytes)
         self.app = self.device.app
         return self

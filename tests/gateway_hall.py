@@ -21,10 +21,13 @@ from gateway.ledger import Ledger
 from gateway.masking import MaskingRule
 from gateway.metrics import Metrics
 from gateway.opening import Arrival, Opener
+from gateway.orders import Orders
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
 from gateway.visits import VisitBook, Visits
 from protocol import sign1, topic
+
+SETTINGS = DeviceSettings("zh", 60, 300, 160)
 
 
 class TurnedClock:
@@ -40,7 +43,18 @@ class TurnedClock:
 class GatewayHall:
     """folder: where ledger and registry lie; a second hall on the same folder is the gateway after a restart."""
 
-    def __init__(self, folder, devices=(), quarantine=(1000, 1 << 20), keys=None, started=False, batch=64, inbox=1000):
+    def __init__(
+        self,
+        folder,
+        devices=(),
+        quarantine=(1000, 1 << 20),
+        keys=None,
+        started=False,
+        batch=64,
+        inbox=1000,
+        settings=SETTINGS,
+        sensor_password=None,
+    ):
         self.folder = folder
         self.real = TurnedClock()
         self.clock = HallClock(real=self.real)
@@ -57,6 +71,7 @@ class GatewayHall:
             (folder / "roster.json").write_text(
                 json.dumps({"version": 3, "staff": [{"slot": 1, "number": "S001", "name": "陈晓梅"}]})
             )
+        self.desired = settings, sensor_password
         self._make(SUITE.load_private(agreement), quarantine, IntakeSettings(batch, 5, inbox))
         if started:
             self.intake.start()
@@ -73,7 +88,7 @@ class GatewayHall:
             HALL,
             self.channels,
             CommandCounters(self.ledger),
-            DesiredSettings(self.ledger, DeviceSettings("zh", 60, 300, 160)),
+            DesiredSettings(self.ledger, *self.desired),
             self.registry,
             RosterFile(self.folder / "roster.json"),
             self.clock,
@@ -95,6 +110,7 @@ class GatewayHall:
             settings,
         )
         self.visits = Visits(self.ledger, self.book, self.registry, self.downlink, self.clock, 60)
+        self.orders = Orders(self.registry, self.downlink, self.clock)
 
     def write_registry(self, **status):
         entries = [one.entry(status.get(name.replace("-", "_"), "active")) for name, one in self.devices.items()]

@@ -91,7 +91,9 @@ class SealingDevice:
         return self.seal(*self.make(record.EVENT, claims, at_s))
 
     def event(self, code=event.BOOT, at_s=MORNING_S, **claims):
-        return self.seal(*self.make(record.EVENT, {event.CODE: code}, at_s))
+        """An event. claims: by the names of protocol.event."""
+        stated = {getattr(event, name): value for name, value in claims.items()}
+        return self.seal(*self.make(record.EVENT, {event.CODE: code, **stated}, at_s))
 
     def rating_claims(self, level=5, mode=rating.WALK_UP, **more):
         claims = {rating.WINDOW: self.place, rating.MODE: mode}

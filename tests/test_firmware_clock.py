@@ -3,13 +3,16 @@
 import asyncio
 
 from desk_bench import Bench
+from test_firmware_device import beats, online
 from virtual_time import timeless, until
 
-from firmware.clock import ANSWER_MS, REPEAT_MS, UNKNOWN_IN_A_ROW
-from firmware.fingerprint import SILENT
+from firmware.clock import ANSWER_MS
+from firmware.direction import CHOSEN_MS
 from firmware.journal import BLOCK_BYTES
+from firmware.punches import REPEAT_MS, UNKNOWN_IN_A_ROW
 from firmware.self_check import SENSOR
-from protocol import command, event, punch, record
+from firmware.sensor_packet import SILENT
+from protocol import command, event, heartbeat, punch, record
 
 ROWS = [[1, "S001", "王琳"], [2, "S002", "李静"], [3, "S003", "张伟"]]
 SLOTS = (1, 2, 3, 4)  # the fourth is enrolled, and in no roster
@@ -171,6 +174,51 @@ async def test_a_touch_too_short_to_see_is_tried_again_and_counts_for_nothing():
         await bench.shows("unknown", 2)
     assert told(bench, event.UNKNOWN_FINGER) == [] and bench.app.touches == 0
     assert not told(bench, event.FAULT)
+
+
+@timeless
+async def test_fingers_that_nobody_knows_are_counted_in_the_heartbeat():
+    bench = await a_clock()
+    for finger in (STRANGER, 1, 4, STRANGER):
+        await touch(bench, finger)
+    assert bench.app.counts() == {heartbeat.UNKNOWN_FINGERS: 3}
+    broker = online(bench)
+    await until(lambda: beats(bench, broker), 90)
+    await asyncio.sleep(301)
+    assert beats(bench, broker)[-1][heartbeat.UNKNOWN_FINGERS] == 3
+
+
+# --- the direction
+
+
+@timeless
+async def test_the_direction_is_automatic_or_chosen_with_the_button_for_one_punch():
+    bench = await a_clock()
+    words = []
+    for presses, finger in ((0, 1), (1, 2), (2, 3), (0, 1), (3, 2)):
+        await asyncio.sleep(REPEAT_MS / 1000)
+        await bench.shows("ready")
+        for _ in range(presses):
+            await bench.hands.push()
+        await bench.hands.touch(finger)
+        words.append(bench.app.status_word)
+        await bench.shows("ready", 3)
+    assert words == ["punched", "in", "out", "punched", "punched"]
+    directions = [claims[punch.DIRECTION] for claims in bench.claims(record.PUNCH)]
+    assert directions == [punch.AUTO, punch.IN, punch.OUT, punch.AUTO, punch.AUTO]
+
+
+@timeless
+async def test_a_chosen_direction_that_nobody_uses_goes_back_to_automatic():
+    bench = await a_clock()
+    await bench.hands.push()
+    assert bench.app.status_word == "ready_in"
+    await bench.hands.push()
+    assert bench.app.status_word == "ready_out"
+    await asyncio.sleep(CHOSEN_MS / 1000 - 1)
+    assert bench.app.status_word == "ready_out"
+    await bench.shows("ready", 2.1)
+    assert await touch(bench, 1) == "punched"
 
 
 # --- when something is broken

@@ -10,12 +10,15 @@ from firmware.buttons import SAMPLE_MS, STABLE_SAMPLES, STUCK_MS, Buttons, level
 from firmware.screen import Screen
 from firmware.ssd1306 import PAGES, WIDTH, Ssd1306
 from firmware.texts import TEXTS, lines
-from protocol import command
 from simulator.desk_board import DeskPin, Edge
 
 ROWS = [row.split(maxsplit=2) for row in TEXTS.strip().split("\n")]
 NAMES = sorted({name for name, _, _ in ROWS})
-LANGUAGES = command.LANGUAGES
+LANGUAGES = ("zh", "en")
+# Texts with a value that the hall does not choose: reasons are in tags.py, touches are three.
+OWN_VALUES = {"reason": ("没有提供|材料样本？", "1/8"), "enrol": (None, "2")}
+# Texts that label the buttons; the mark of a lost link has no place there.
+LABELLED = {name for name, _, text in ROWS if "|=" in text}
 BOX = glyphs.columns("\uffff")
 # What a hall writes on its displays (command.CONFIG_ROWS, ROSTER_ROWS): a window or door, a name.
 PLACE_CHARS_MAX, NAME_CHARS_MAX = 16, 12
@@ -36,7 +39,8 @@ class Bus:
 
 
 def drawn(word, language, value="", online=True):
-    """(frame, [(page, column, text)]) of what the screen draws; a line takes two pages."""
+    """(frame, [(page, column, text)]) of what the screen draws with this value in every gap; a line takes two pages."""
+    values = [value if own is None else own for own in OWN_VALUES.get(word, (None, None))]
     display = Ssd1306(Bus())
     placed, draw = [], display.text
 
@@ -45,7 +49,7 @@ def drawn(word, language, value="", online=True):
         return draw(page, x, content)
 
     display.text = text
-    Screen(display).show(word, language, value, online)
+    Screen(display).show(word, language, values, online)
     return bytes(display.frame), placed
 
 
@@ -91,8 +95,8 @@ def test_a_character_without_a_glyph_is_a_box_and_no_error():
 
 def test_texts_with_the_same_words_and_languages_have_gaps_for_the_same_values():
     for name in NAMES:
-        assert {"%s" in "".join(lines(name, language)) for language in LANGUAGES} in ({True}, {False})
-        assert all("".join(lines(name, language)).count("%s") <= 1 for language in LANGUAGES)
+        zh, en = ("".join(lines(name, language)).count("%s") for language in LANGUAGES)
+        assert zh == en <= 2, name
 
 
 @pytest.mark.parametrize("value", ["", "8", "12", "D10", "A-12", "王琳", "欧阳娜娜", "Li Xiaoming"])
@@ -114,7 +118,7 @@ def test_the_longest_possible_value_is_shown_whole(language, value, online):
     for word in NAMES:
         _, placed = drawn(word, language, value, online)
         shown = "".join(text for _, _, text in placed)
-        assert value in shown or not any("%s" in line for line in lines(word, language)), word
+        assert value in shown or word == "reason" or not any("%s" in line for line in lines(word, language)), word
         for page, x, text in placed:
             assert 0 <= x <= WIDTH - width(text) and 0 <= page < PAGES - 1, (word, text)
 
@@ -126,7 +130,7 @@ def test_no_two_texts_look_alike():
 
 
 def test_a_lost_link_shows_in_the_corner_and_touches_no_text():
-    for word in NAMES:
+    for word in set(NAMES) - LABELLED:
         for language in LANGUAGES:
             (_, on), (_, off) = (drawn(word, language, "01", online) for online in (True, False))
             *text, mark = off
@@ -136,13 +140,27 @@ def test_a_lost_link_shows_in_the_corner_and_touches_no_text():
             assert lowest <= PAGES - (5 if len(text) < 3 else 4), word  # half a line between them, where there is room
 
 
+def test_labels_stand_above_their_buttons():
+    for word in LABELLED:
+        for language in LANGUAGES:
+            for online in (True, False):
+                _, placed = drawn(word, language, "1", online)
+                labels = [(x, text) for page, x, text in placed if page == PAGES - 2 and text]
+                assert lines("offline", language)[0] not in [text for _, text in labels]
+                last_x, last = labels[-1]
+                assert WIDTH * 4 // 5 <= last_x + width(last) // 2 < WIDTH, word
+    _, placed = drawn("reason", "zh")
+    middles = [x + width(text) // 2 for page, x, text in placed if page == PAGES - 2]
+    assert middles == [WIDTH * (2 * number + 1) // 10 for number in range(5)]
+
+
 # --- display
 
 
 def test_what_was_shown_before_leaves_no_trace():
     display = Ssd1306(Bus())
     screen = Screen(display)
-    screen.show("idle", "en", "W" * 9, online=False)
+    screen.show("idle", "en", ("W" * 9,), online=False)
     screen.show("timed_out", "zh")
     assert bytes(display.frame) == drawn("timed_out", "zh")[0]
 

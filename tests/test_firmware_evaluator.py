@@ -1,19 +1,23 @@
 """The evaluator as a visitor meets it: asked, pressed, thanked; and what of it stands in the journal afterwards."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from desk_bench import Bench
 from virtual_time import timeless, until
 
+from firmware.ballot import CORRECTION_MS
 from firmware.evaluator import ANSWER_MS
-from firmware.journal import BLOCK_BYTES
+from firmware.journal import BLOCK_BYTES, JournalFull
 from protocol import command, event, rating, record
 from simulator import eyes
 
 APPLICANT = {rating.NAME: "欧阳娜娜", rating.PHONE: "13800138000"}
 ANSWER_S = ANSWER_MS / 1000
+CORRECTION_S = CORRECTION_MS / 1000
 DARK, ALL = [0] * 5, [1] * 5
+ENDS = [1, 0, 0, 0, 1]
 
 
 def open_visit(bench, number, timeout_s=60, **claims):
@@ -49,6 +53,12 @@ async def an_evaluator(**settings):
     return bench
 
 
+async def press(bench, level):
+    """A press, and all that the display says to it, until it rests."""
+    await bench.hands.press(level)
+    await until(lambda: bench.app.status_word in ("idle", "ask"), 60)
+
+
 def outcomes(bench):
     """[(visit number or None, level or None)] of the ratings on the flash, each with an outcome that fits."""
     found = []
@@ -74,7 +84,9 @@ async def test_a_visit_is_asked_for_rated_and_thanked_for():
     await asyncio.sleep(7)
     await bench.hands.press(4)
     assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("thanks", "thanks", [0, 0, 0, 1, 0])
-    await bench.shows("idle", ANSWER_S)
+    await bench.shows("kept", CORRECTION_S)
+    assert (bench.screen.word, lamps(bench)) == ("kept", [0, 0, 0, 1, 0])
+    await bench.shows("idle", ANSWER_S + 0.1)
     assert lamps(bench) == DARK
     [(made, disclosed)] = bench.records(record.RATING)
     claims = made.claims
@@ -87,14 +99,15 @@ async def test_a_visit_is_asked_for_rated_and_thanked_for():
 
 
 @timeless
-async def test_the_thanks_come_after_the_record_is_on_flash():
+async def test_the_thanks_come_after_the_rating_is_on_flash_and_kept_after_its_record_is():
     bench = await an_evaluator()
-    order, journal = [], bench.device.journal
-    append, show = journal.append, bench.app._notice.show
-    journal.append = lambda *entry: (append(*entry), order.append("flash"))
+    order, journal, draft = [], bench.device.journal, bench.device._draft
+    append, keep, show = journal.append, draft.keep, bench.app._notice.show
+    journal.append = lambda *entry: (append(*entry), order.append("record"))
+    draft.keep = lambda *rating: (keep(*rating), order.append("draft"))
     bench.app._notice.show = lambda word, *rest: (order.append(word), show(word, *rest))
-    await bench.hands.press(5)
-    assert order == ["flash", "thanks"]
+    await press(bench, 5)
+    assert order == ["draft", "thanks", "record", "kept", "idle"]
 
 
 @timeless
@@ -117,10 +130,11 @@ async def test_a_press_without_a_visit_is_a_walk_up_rating_and_marked_so():
     bench = Bench().boot()  # nobody told the time yet
     await bench.shows("idle")
     await bench.hands.press(1)
+    assert bench.app.status_word == "thanks"
+    await bench.shows("kept")
     [(made, disclosed)] = bench.records(record.RATING)
     assert (made.claims[rating.MODE], made.claims[rating.LEVEL]) == (rating.WALK_UP, 1)
     assert rating.DELAY_MS not in made.claims and disclosed == {} and made.source == record.NO_TIME
-    assert bench.app.status_word == "thanks"
 
 
 @timeless
@@ -128,9 +142,8 @@ async def test_a_press_after_the_time_is_over_is_a_walk_up_rating():
     bench = await an_evaluator()
     open_visit(bench, "V0001", timeout_s=5)
     await bench.shows("timed_out")
-    await bench.hands.press(2)
+    await press(bench, 2)
     assert outcomes(bench) == [("V0001", None), (None, 2)]
-    assert bench.app.status_word == "thanks"
 
 
 @timeless
@@ -153,18 +166,76 @@ async def test_all_five_levels_are_recorded_as_pressed(language):
 
 
 @timeless
-async def test_a_second_press_while_thanking_is_neither_recorded_nor_counted():
+async def test_a_second_press_within_three_seconds_corrects_the_first_and_is_the_only_one_recorded():
     bench = await an_evaluator()
     open_visit(bench, "V0001")
     await bench.hands.press(5)
+    for level in (1, 1, 3):
+        await bench.hands.press(level)
+        assert bench.screen.word == "thanks"
+        assert lamps(bench) == [int(at + 1 == level) for at in range(5)]  # the level that counts
+    assert outcomes(bench) == [] and bench.app.thanks == 1
+    await bench.shows("kept", CORRECTION_S)  # correcting does not prolong it
+    assert outcomes(bench) == [("V0001", 3)]
+    assert bench.device.recorder.totals() == [0, 0, 1, 0, 0]
+
+
+@timeless
+async def test_the_time_to_correct_is_three_seconds():
+    bench = await an_evaluator()
+    await bench.hands.press(5)
+    await asyncio.sleep(CORRECTION_S - 0.5)
+    await bench.hands.press(2)
+    await bench.shows("kept", 1)
+    assert (CORRECTION_S, outcomes(bench)) == (3, [(None, 2)])
+
+
+@timeless
+async def test_later_presses_of_the_same_visitor_do_not_exist():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(5)
+    await bench.shows("kept")
     for level in (1, 1, 3):
         await bench.hands.press(level)
         assert (bench.app.status_word, lamps(bench)) == ("already", [0, 0, 0, 0, 1])  # the level that counts
     assert outcomes(bench) == [("V0001", 5)]
     assert (bench.app.thanks, bench.device.recorder.totals()) == (1, [0, 0, 0, 0, 1])
     await bench.shows("idle", ANSWER_S - 0.3)  # impatience does not prolong it
-    await bench.hands.press(1)
+    await press(bench, 1)
     assert outcomes(bench) == [("V0001", 5), (None, 1)]
+
+
+@timeless
+async def test_a_correction_that_the_flash_does_not_take_leaves_the_first_press():
+    bench = await an_evaluator()
+    await bench.hands.press(5)
+    keep = bench.device._draft.keep
+
+    def fail(*rating):
+        raise OSError(5)
+
+    bench.device._draft.keep = fail
+    await bench.hands.press(1)
+    assert (bench.screen.word, lamps(bench)) == ("thanks", [0, 0, 0, 0, 1])
+    bench.device._draft.keep = keep
+    await bench.shows("kept")
+    assert outcomes(bench) == [(None, 5)]
+
+
+@timeless
+async def test_what_arrived_is_shown_as_delivered_while_the_visitor_looks():
+    bench = await an_evaluator()
+    await bench.hands.press(4)
+    bench.receipt(bench.device.journal.head)  # of the records before
+    assert bench.screen.word == "thanks"
+    await bench.shows("kept")
+    bench.receipt(bench.device.journal.head)
+    assert (bench.screen.word, lamps(bench)) == ("delivered", [0, 0, 0, 1, 0])
+    await bench.shows("idle", ANSWER_S)
+    await press(bench, 4)
+    bench.receipt(bench.device.journal.head)
+    assert bench.app.status_word == "idle"  # too late for anybody to read
 
 
 @timeless
@@ -175,7 +246,7 @@ async def test_two_buttons_at_once_are_asked_again():
     assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("again", "again", ALL)
     assert outcomes(bench) == [] and bench.app.thanks == 0
     await bench.shows("ask", ANSWER_S + 0.1)
-    await bench.hands.press(5)
+    await press(bench, 5)
     assert outcomes(bench) == [("V0001", 5)]
 
 
@@ -204,7 +275,7 @@ async def test_a_cancelled_visit_leaves_nothing():
     await asyncio.sleep(120)
     assert bench.app.status_word == "idle" and outcomes(bench) == []
     open_visit(bench, "V0001")  # called again: it was never answered
-    await bench.hands.press(3)
+    await press(bench, 3)
     assert outcomes(bench) == [("V0001", 3)]
 
 
@@ -214,7 +285,9 @@ async def test_a_cancel_that_comes_too_late_takes_nothing_back():
     open_visit(bench, "V0001")
     await bench.hands.press(3)
     cancel(bench, "V0001")
-    assert bench.app.status_word == "thanks" and outcomes(bench) == [("V0001", 3)]
+    assert bench.app.status_word == "thanks"
+    await bench.shows("idle")
+    assert outcomes(bench) == [("V0001", 3)]
 
 
 @timeless
@@ -226,7 +299,7 @@ async def test_a_second_visit_replaces_the_open_one_which_was_not_rated():
     assert bench.app.status_word == "ask" and outcomes(bench) == [("V0001", None)]
     await asyncio.sleep(15)  # the first one's time is over: that must not end the second
     assert bench.app.status_word == "ask"
-    await bench.hands.press(4)
+    await press(bench, 4)
     assert outcomes(bench) == [("V0001", None), ("V0002", 4)] and bench.app.thanks == 1
     await asyncio.sleep(60)
     assert len(outcomes(bench)) == 2
@@ -239,9 +312,9 @@ async def test_a_visit_that_opens_while_thanking_is_asked_for_at_once():
     await bench.hands.press(1)
     open_visit(bench, "V0002")
     assert bench.app.status_word == "ask"
-    await bench.hands.press(5)
+    assert outcomes(bench) == [("V0001", 1)]  # nothing of it can change any more
+    await press(bench, 5)
     assert outcomes(bench) == [("V0001", 1), ("V0002", 5)]
-    await asyncio.sleep(ANSWER_S + 0.1)
     assert bench.app.status_word == "idle"
 
 
@@ -264,10 +337,10 @@ async def test_one_visit_is_one_rating_however_often_it_is_asked_for():
 async def fill(bench):
     """Walk-up ratings until the journal is full."""
     for _ in range(40):
-        await bench.shows("idle")
         await bench.hands.press(5)
         if bench.app.status_word == "full":
             return
+        await bench.shows("idle")
     raise AssertionError("it is never full")
 
 
@@ -280,11 +353,13 @@ async def test_a_rating_that_is_not_on_flash_is_not_thanked_for():
     await bench.shows("idle")
     open_visit(bench, "V0001")
     await bench.hands.press(1)
-    assert (bench.screen.word, lamps(bench), bench.app.thanks) == ("full", DARK, thanked)
+    assert (bench.screen.word, lamps(bench), bench.app.thanks) == ("full", ENDS, thanked)
     await bench.shows("ask")  # still open
     bench.receipt(bench.device.journal.head)
     await bench.hands.press(1)
-    assert bench.app.status_word == "thanks" and outcomes(bench) == [("V0001", 1)]
+    assert bench.app.status_word == "thanks"
+    await bench.shows("idle")
+    assert outcomes(bench) == [("V0001", 1)]
 
 
 @timeless
@@ -296,7 +371,7 @@ async def test_a_full_journal_is_reported_once_and_again_when_it_had_room_meanwh
             await bench.hands.press(5)
             await bench.shows("idle")
         told = [claims for claims in bench.claims(record.EVENT) if claims[event.CODE] == event.JOURNAL_FULL]
-        assert len(told) == 1 and 10 < told[0][event.VALUE] < 20
+        assert len(told) == 1 and 5 < told[0][event.VALUE] < 20
         bench.receipt(bench.device.journal.head)
 
 
@@ -305,18 +380,35 @@ async def test_a_full_journal_is_reported_once_and_again_when_it_had_room_meanwh
 async def test_a_failing_flash_is_said_and_the_visit_stays_open(failure):
     bench = await an_evaluator()
     open_visit(bench, "V0001")
+    keep = bench.device._draft.keep
+
+    def fail(*rating):
+        raise failure
+
+    bench.device._draft.keep = fail
+    await bench.hands.press(2)
+    assert (bench.screen.word, bench.app.thanks) == ("fault", 0)
+    bench.device._draft.keep = keep
+    await bench.shows("ask", ANSWER_S + 0.1)
+    await press(bench, 2)
+    assert outcomes(bench) == [("V0001", 2)] and bench.app.thanks == 1
+
+
+@timeless
+@pytest.mark.parametrize("failure", [OSError(5), MemoryError(), JournalFull()])
+async def test_a_rating_that_cannot_be_sealed_in_its_time_is_sealed_before_the_next(failure):
+    bench = await an_evaluator()
     append = bench.device.journal.append
 
     def fail(*entry):
         raise failure
 
     bench.device.journal.append = fail
-    await bench.hands.press(2)
-    assert (bench.screen.word, bench.app.thanks) == ("fault", 0)
+    await press(bench, 2)
+    assert (outcomes(bench), bench.app.thanks, bench.device.status()["pending"]) == ([], 1, bench.device.owed())
     bench.device.journal.append = append
-    await bench.shows("ask", ANSWER_S + 0.1)
-    await bench.hands.press(2)
-    assert outcomes(bench) == [("V0001", 2)] and bench.app.thanks == 1
+    await press(bench, 4)
+    assert outcomes(bench) == [(None, 2), (None, 4)] and bench.app.thanks == 2
 
 
 @timeless
@@ -331,7 +423,9 @@ async def test_ratings_go_on_when_the_display_fails_and_it_is_reported_and_comes
     bus.writeto = dead
     open_visit(bench, "V0001")
     await bench.hands.press(2)
-    assert outcomes(bench) == [("V0001", 2)] and lamps(bench) == [0, 1, 0, 0, 0]
+    assert lamps(bench) == [0, 1, 0, 0, 0]
+    await bench.shows("idle")
+    assert outcomes(bench) == [("V0001", 2)]
     await asyncio.sleep(900)
     open_visit(bench, "V0002", timeout_s=60)
     bus.writeto = write
@@ -342,14 +436,41 @@ async def test_ratings_go_on_when_the_display_fails_and_it_is_reported_and_comes
 
 
 @timeless
-async def test_a_power_cut_loses_no_rating_that_was_thanked_for():
+@pytest.mark.parametrize("after_s", [0, 1, 4])
+async def test_a_power_cut_loses_no_rating_that_was_thanked_for_and_doubles_none(after_s):
     bench = await an_evaluator()
-    open_visit(bench, "V0001")
+    open_visit(bench, "V0001", more={command.APPLICANT: APPLICANT})
     await bench.hands.press(4)
     assert bench.app.status_word == "thanks"
-    bench.cut_power()
-    bench.boot()
-    await bench.shows("idle")
-    await bench.hands.press(2)
+    await asyncio.sleep(after_s)
+    for _ in range(2):
+        bench.cut_power()
+        bench.boot()
+        await bench.shows("idle")
+    await press(bench, 2)
     assert outcomes(bench) == [("V0001", 4), (None, 2)]
     assert bench.device.recorder.totals() == [0, 1, 0, 1, 0]
+    (made, disclosed), _ = bench.records(record.RATING)
+    assert disclosed[rating.IDENTITY] == APPLICANT
+    assert made.source == record.GATEWAY_TIME and made.coarse_s == record.coarse(disclosed[rating.EXACT_TIME])
+
+
+@timeless
+async def test_a_correction_survives_the_power_cut():
+    bench = await an_evaluator()
+    await bench.hands.press(1)
+    await bench.hands.press(5)
+    bench.cut_power()
+    bench.boot()
+    assert outcomes(bench) == [(None, 5)]
+
+
+@timeless
+async def test_a_draft_on_flash_tells_nobody_who_rated_what():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001", more={command.APPLICANT: APPLICANT})
+    await bench.hands.press(1)
+    drafts = [path.read_bytes() for path in Path(bench.who.root).glob("draft.*")]
+    assert drafts and all(len(content) > 100 for content in drafts)
+    for word in (*APPLICANT.values(), "V0001"):
+        assert not any(word.encode() in content for content in drafts)

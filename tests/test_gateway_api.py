@@ -15,6 +15,7 @@ from gateway import feed as feed_module
 from gateway import page_files, schema
 from gateway.feed import Feed, TooManyViewersError, frame_of
 from gateway.http_guard import BODY_BYTES_MAX, token_fits
+from gateway.tokens import ApiTokens
 from protocol import command
 
 DEVICES = [("e-001", "evaluator"), ("c-001", "clock")]
@@ -209,7 +210,7 @@ def test_only_the_business_system_may_open_visits(hall):
 
 
 def test_without_a_token_the_visits_are_closed(tmp_path):
-    hall = WebHall(tmp_path, DEVICES, business_token=None)
+    hall = WebHall(tmp_path, DEVICES, tokens=ApiTokens())
     assert post_visit(hall, {"window": "01", "visit": "A-17"}).status_code == 403
     hall.stop()
 

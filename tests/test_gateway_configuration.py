@@ -5,8 +5,9 @@ import re
 import pytest
 
 from gateway import configuration, keys
-from gateway.configuration import ConfigurationError
+from gateway.configuration import TAG_CODES, TAG_CODES_MAX
 from gateway.hall_clock import HallClock
+from gateway.section import ConfigurationError
 from protocol.suite_host import HostSuite
 
 
@@ -47,6 +48,24 @@ MISTAKES = [
     (r"\Z", "\n[clock]\nspeed = 60\n", r"\[clock\] origin_s: is missing; a simulated clock needs"),
     (r"\Z", "\n[clock]\nspeed = -1\n", r"\[clock\] speed: must be a number from"),
     (r"\Z", '\n[devices]\nlanguage = "fr"\n', r"\[devices\] language: must be one of zh, en"),
+    (r"\Z", '\n[devices]\nlanguage = "en+zh"\n', r"\[devices\] language: must be one of zh, en, zh\+en"),
+    (r"\Z", "\n[devices]\nrate_staff = 1\n", r"\[devices\] rate_staff: must be true or false"),
+    (r"\Z", '\n[devices]\nask_phone = "yes"\n', r"\[devices\] ask_phone: must be true or false"),
+    (r"\Z", "\n[devices]\nerase_on_tamper = 0\n", r"\[devices\] erase_on_tamper: must be true or false"),
+    (r"\Z", "\n[devices]\ntag_codes = 207\n", r"\[devices\] tag_codes: must be a list of at most 40 .*100 to 599"),
+    (r"\Z", "\n[devices]\ntag_codes = [99]\n", r"\[devices\] tag_codes: .*100 to 599"),
+    (r"\Z", "\n[devices]\ntag_codes = [600]\n", r"\[devices\] tag_codes: .*100 to 599"),
+    (r"\Z", "\n[devices]\ntag_codes = [true]\n", r"\[devices\] tag_codes: .*whole numbers"),
+    (r"\Z", "\n[devices]\ntag_codes = [207, 207]\n", r"\[devices\] tag_codes: .*different"),
+    (r"\Z", f"\n[devices]\ntag_codes = {list(range(100, 141))}\n", r"\[devices\] tag_codes: .*at most 40"),
+    (r"\Z", '\n[devices]\nopens_at = "8:30"\n', r'\[devices\] opens_at: must be a time of day.*like "08:30"'),
+    (r"\Z", '\n[devices]\nopens_at = "24:00"\n', r"\[devices\] opens_at: must be a time of day"),
+    (r"\Z", '\n[devices]\nopens_at = "08:60"\n', r"\[devices\] opens_at: must be a time of day"),
+    (r"\Z", "\n[devices]\nopens_at = 08:30:00\n", r"\[devices\] opens_at: must be a time of day in quotes"),
+    (r"\Z", '\n[devices]\nquiet_from = "18:00"\n', r"\[devices\] quiet_from and quiet_until: give both, or neither"),
+    (r"\Z", '\n[devices]\nquiet_until = "08:00"\n', r"\[devices\] quiet_from and quiet_until: give both"),
+    (r"\Z", "\n[devices]\nutc_offset_min = 841\n", r"\[devices\] utc_offset_min: must be .* from -720 to 840"),
+    (r"\Z", '\n[devices]\nsensor_password_file = "none"\n', r"\[devices\] sensor_password_file: there is no file"),
     (r"\Z", "\n[masking]\nid_number_first = 18\n", r"\[masking\] id_number_first: .*from 0 to 6"),
     (r"\Z", "\n[masking]\nname_last = 1\n", r"\[masking\] name_last: must be true or false"),
     (r"\Z", "\nhall = [\n", r"is not valid TOML: .*correct that line"),
@@ -119,3 +138,77 @@ def test_a_bad_key_is_named_and_never_shown(toml, name, spoil, message):
 def test_keys_are_not_shown_when_they_are_printed(toml):
     loaded = keys.load(configuration.load(toml).keys, HostSuite())
     assert repr(loaded) == "GatewayKeys()"
+
+
+def test_devices_are_set_sensibly_where_the_file_says_nothing(toml):
+    devices = configuration.load(toml).devices
+    assert devices.tag_codes == TAG_CODES == (*range(207, 215), *range(108, 116))
+    assert (devices.rate_staff, devices.ask_phone, devices.erase_on_tamper) == (False, False, False)
+    assert (devices.opening_min, devices.quiet_from_min, devices.quiet_until_min) == (None, None, None)
+    assert (devices.utc_offset_min, devices.sensor_password_file) == (480, None)
+
+
+def test_devices_are_set_as_the_file_says(toml):
+    toml.write_text(
+        toml.read_text()
+        + """
+[devices]
+language = "zh+en"
+rate_staff = true
+tag_codes = [115, 207]
+ask_phone = true
+opens_at = "08:30"
+quiet_from = "17:59"
+quiet_until = "00:00"
+utc_offset_min = -720
+erase_on_tamper = true
+sensor_password_file = "sensor.password"
+"""
+    )
+    (toml.parent / "sensor.password").write_text("1\n")
+    devices = configuration.load(toml).devices
+    assert (devices.language, devices.tag_codes) == ("zh+en", (115, 207))
+    assert (devices.rate_staff, devices.ask_phone, devices.erase_on_tamper) == (True, True, True)
+    assert (devices.opening_min, devices.quiet_from_min, devices.quiet_until_min) == (510, 1079, 0)
+    assert devices.utc_offset_min == -720
+    assert devices.sensor_password_file == toml.parent / "sensor.password"
+
+
+def test_a_hall_may_ask_for_no_reason_and_for_as_many_as_the_wire_takes(toml):
+    text = toml.read_text()
+    for codes in ((), tuple(range(100, 100 + TAG_CODES_MAX))):
+        toml.write_text(f"{text}\n[devices]\ntag_codes = {list(codes)}\n")
+        assert configuration.load(toml).devices.tag_codes == codes
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("1234\n", 1234), (" 0x4d2\n", 1234), ("0XFFFFFFFF", 0xFFFFFFFF)]
+)
+def test_a_sensor_password_is_one_number_decimal_or_hexadecimal(tmp_path, text, number):
+    path = tmp_path / "sensor.password"
+    path.write_text(text)
+    path.chmod(0o600)
+    assert keys.sensor_password(path) == number
+    assert keys.sensor_password(None) is None
+
+
+@pytest.mark.parametrize("text", ["", "-777", "0x", "0x777777777", "4294967296", "777 777", "777_7", "077x", "\u0667"])
+def test_a_bad_sensor_password_is_named_and_never_shown(tmp_path, text):
+    path = tmp_path / "sensor.password"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(
+        ConfigurationError, match=r"\[devices\] sensor_password_file: .* one number of 32 bits"
+    ) as refused:
+        keys.sensor_password(path)
+    assert "777" not in str(refused.value)
+
+
+def test_a_sensor_password_that_others_can_read_is_refused(tmp_path):
+    path = tmp_path / "sensor.password"
+    path.write_text("1234")
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match=r"\[devices\] sensor_password_file: .*chmod 600"):
+        keys.sensor_password(path)
+    with pytest.raises(ConfigurationError, match=r"\[devices\] sensor_password_file: .*cannot be read"):
+        keys.sensor_password(tmp_path / "none")

@@ -70,6 +70,46 @@ def test_a_ledger_of_another_version_is_refused(tmp_path):
         Ledger(tmp_path / "ledger.db")
 
 
+def _as_made_by_the_first_version(path):
+    with sqlite3.connect(path) as connection:
+        for column in ("drift_ppm", "unknown_fingers"):
+            connection.execute(f"ALTER TABLE heartbeat DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+
+
+def test_a_ledger_of_the_first_version_goes_on_with_all_it_holds(hall, device, tmp_path):
+    hall.take(device.opened(), device.rating(5), device.heartbeat())
+    hall.stop()
+    _as_made_by_the_first_version(tmp_path / "ledger.db")
+    ledger = Ledger(tmp_path / "ledger.db")
+    assert ledger.last_position() == 2
+    found = ledger.heartbeats()["e-001"]
+    assert (found.head, found.drift_ppm, found.unknown_fingers) == (2, None, None)
+    assert ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar()) == 2
+    ledger.close()
+    again = GatewayHall(tmp_path, keys=hall.keys)
+    again.take((device, device.heartbeat(DRIFT_PPM=-31)))
+    assert again.ledger.heartbeats()["e-001"].drift_ppm == -31
+    again.stop()
+
+
+def test_a_migration_that_fails_leaves_the_ledger_as_it_was(hall, device, tmp_path, monkeypatch):
+    hall.take(device.opened())
+    hall.stop()
+    _as_made_by_the_first_version(tmp_path / "ledger.db")
+    broken = {1: (*schema.MIGRATIONS[1], "ALTER TABLE nothing ADD COLUMN x INTEGER")}
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "MIGRATIONS", broken)
+        with pytest.raises(LedgerError, match="cannot be opened"):
+            Ledger(tmp_path / "ledger.db")
+    Ledger(tmp_path / "ledger.db").close()
+
+
+def test_every_older_version_has_its_way_to_the_present_one():
+    assert sorted(schema.MIGRATIONS) == list(range(1, schema.SCHEMA_VERSION))
+
+
 def test_what_is_no_ledger_is_refused_and_left_as_it_is(tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"something else" * 100)
     with pytest.raises(LedgerError, match="cannot be opened"):

@@ -164,10 +164,15 @@ def test_a_fault_stays_until_the_device_says_that_it_is_well():
     def state():
         return hall.view.snapshot()["windows"][0]["state"]
 
-    for fault, mended in ((event.TAMPER, {"code": event.SELF_CHECK}), (event.JOURNAL_FULL, {"code": event.BOOT})):
+    for fault, mended in (
+        (event.TAMPER, {"code": event.SELF_CHECK}),
+        (event.JOURNAL_FULL, {"code": event.BOOT}),
+        (event.FAULT, {"code": event.OPENING_CHECK, "value": 0}),
+    ):
         hall.take(device_event(1, fault, at_s=OPENING_S))
         assert state() == "fault"
         hall.take(device_event(2, event.SELF_CHECK, value=4, at_s=OPENING_S))
+        hall.take(device_event(2, event.OPENING_CHECK, value=4, at_s=OPENING_S))
         assert state() == "fault"
         hall.take(device_event(3, at_s=OPENING_S, **mended))
         assert state() == "online"

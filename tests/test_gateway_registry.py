@@ -144,10 +144,18 @@ def test_a_roster_names_its_staff():
     assert RosterFile(None).current().version == 0
 
 
+def test_a_roster_names_its_administrators_and_an_older_file_has_none():
+    person = {"slot": 1, "number": "S001", "name": "陈晓梅"}
+    staff = [person, {**person, "administrator": True}, {**person, "administrator": False}]
+    roster = parse_roster(json.dumps({"version": 2, "staff": staff}))
+    assert [row.administrator for row in roster.rows] == [False, True, False]
+
+
 @pytest.mark.parametrize(
     "text",
     ['{"version": 0, "staff": []}', '{"version": true, "staff": []}', '{"version": 1}',
-     '{"version": 1, "staff": [{"slot": 1}]}', '{"version": 1, "staff": [{"slot": "1", "number": "S", "name": "x"}]}'],
+     '{"version": 1, "staff": [{"slot": 1}]}', '{"version": 1, "staff": [{"slot": "1", "number": "S", "name": "x"}]}',
+     '{"version": 1, "staff": [{"slot": 1, "number": "S", "name": "x", "administrator": 1}]}'],
 )  # fmt: skip
 def test_a_bad_roster_is_refused(text):
     with pytest.raises(RegistryError):

@@ -26,7 +26,7 @@ from sealed_pair import flip
 from sealing_device import SUITE, SealingDevice
 
 from gateway import cli, ledger_file, schema
-from protocol import rating, topic
+from protocol import command, rating, topic
 from protocol.refusal import Refused
 
 pytestmark = pytest.mark.xdist_group("broker")
@@ -84,8 +84,8 @@ class GatewayProcess:
         token = (self.folder / "audit.token").read_text().strip()
         return self.get("/api/v1/reconciliation", headers={"Authorization": "Bearer " + token}).json()
 
-    def post(self, path, content):
-        token = (self.folder / "business.token").read_text().strip()
+    def post(self, path, content, granted="business.token"):
+        token = (self.folder / granted).read_text().strip()
         url = f"https://127.0.0.1:{self.page_port}{path}"
         headers = {"Authorization": "Bearer " + token}
         return httpx.post(url, json=content, headers=headers, verify=self.trust(), timeout=5)
@@ -243,6 +243,32 @@ def test_a_visit_is_asked_at_its_window_and_its_outcome_is_told_without_level(wi
     assert again == {"visit": WORDS[3], "window": device.place, "state": "rated"}
 
 
+def test_the_technicians_settings_and_orders_reach_the_clock(wired):
+    gateway, _, connect = wired
+    gateway.terminate()
+    (gateway.folder / "sensor.password").write_text("0x13579BDF\n")
+    (gateway.folder / "sensor.password").chmod(0o600)
+    with gateway.toml.open("a") as toml:
+        toml.write('\n[devices]\nopens_at = "08:30"\nutc_offset_min = 540\nsensor_password_file = "sensor.password"\n')
+    gateway.start()
+    clock = connect("c-001", "clock")
+    clock.send(clock.heartbeat(int(time.time())))
+    clock.wait(lambda: len(clock.commands) == 2)
+    config, roster = (one.claims for one in clock.commands)
+    assert (config[command.OPENING_MIN], config[command.UTC_OFFSET_MIN]) == (510, 540)
+    assert config[command.SENSOR_PASSWORD] == 0x13579BDF
+    assert [len(row) for row in roster[command.STAFF_ROWS]] == [4, 3, 3, 3], "the first is an administrator"
+    assert gateway.get("/api/v1/live").json()["utc_offset_s"] == 540 * 60, "the page goes by the same hours"
+    order = {"order": "enrol", "slot": 2}
+    assert gateway.post("/api/v1/devices/c-001/orders", order).status_code == 401
+    answer = gateway.post("/api/v1/devices/c-001/orders", order, "technician.token")
+    assert (answer.status_code, answer.json()["order"]) == (202, "enrol")
+    clock.wait(lambda: len(clock.commands) == 3)
+    assert (clock.commands[2].kind, clock.commands[2].claims) == (command.ENROL, {command.SLOT: 2})
+    assert f"{0x13579BDF}" not in gateway.log.read_text()
+    assert "13579" not in gateway.log.read_text()
+
+
 @on_both_brokers
 def test_sigkill_loses_nothing_that_was_receipted(wired):
     gateway, _, connect = wired
@@ -378,6 +404,11 @@ def test_a_token_that_is_no_text_or_not_readable_is_told_in_words(hall_dir, caps
     (gateway / "audit.token").write_bytes(business)
     assert cli.main(check) == 2
     assert "[api] audit_token_file: holds the token of the business system" in capsys.readouterr().err
+    (gateway / "audit.token").write_bytes(b"a-token-of-its-own-for-the-audit")
+    for other, name in (("business", "the business system"), ("audit", "the audit")):
+        (gateway / "technician.token").write_bytes((gateway / f"{other}.token").read_bytes())
+        assert cli.main(check) == 2
+        assert f"[api] technician_token_file: holds the token of {name}" in capsys.readouterr().err
 
 
 def test_the_technician_sees_what_was_refused(wired, capsys):
@@ -399,6 +430,12 @@ def test_the_check_names_what_is_there_and_what_is_wrong(hall_dir, capsys):
     (hall_dir / "gateway" / "command.key").chmod(0o644)
     assert cli.main(["check", "--config", str(toml)]) == 2
     assert "chmod 600" in capsys.readouterr().err
+    (hall_dir / "gateway" / "command.key").chmod(0o600)
+    toml.write_text(toml.read_text() + '\n[devices]\nsensor_password_file = "sensor.password"\n')
+    (toml.parent / "sensor.password").write_text("none of a sensor")
+    (toml.parent / "sensor.password").chmod(0o600)
+    assert cli.main(["check", "--config", str(toml)]) == 2
+    assert "[devices] sensor_password_file" in capsys.readouterr().err
 
 
 def test_help_says_what_each_command_does(capsys):

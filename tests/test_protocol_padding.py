@@ -9,6 +9,8 @@ from wire_samples import NOW_S
 from protocol import padding, rating, record, sealed_record
 from protocol.limits import BUCKETS_BYTES, MESSAGE_BYTES_MAX
 
+HEAP_KIB = 128  # the fullest message is made at one end and opened at the other, in words of 64 bits
+
 
 def test_content_comes_back_at_both_ends_of_every_bucket():
     before = 0

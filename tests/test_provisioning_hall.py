@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
-from gateway import configuration, keys
+from gateway import configuration, keys, tokens
 from gateway import registry as gateway_registry
 from protocol import cbor
 from protocol.suite_host import HostSuite
@@ -30,7 +30,7 @@ hall.json
 ca/root.pem ca/root.key ca/enrol.pem ca/enrol.key
 gateway/gateway.toml gateway/tls.pem gateway/tls.key gateway/https.pem gateway/https.key gateway/agreement.key
 gateway/command.key gateway/central.pub gateway/registry.json gateway/roster.json gateway/root.pem
-gateway/audit.token gateway/business.token gateway/central.token
+gateway/audit.token gateway/business.token gateway/central.token gateway/technician.token
 broker/server.pem broker/server.key broker/clients.pem
 central/server.pem central/server.key central/hpke.key central/token central/devices.json central/root.pem
 """.split()
@@ -74,7 +74,7 @@ def test_no_one_else_reads_a_secret_or_enters_a_folder_whatever_the_umask(tmp_pa
             assert mode == 0o600, path
         else:
             assert mode == 0o644, path
-    assert secrets == 10 + 3 + 3 * 2, "every kind of secret was seen"
+    assert secrets == 10 + 4 + 3 * 2, "every kind of secret was seen"
 
 
 def test_a_hall_that_stands_is_never_overwritten(hall_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,6 +201,9 @@ def test_the_gateway_takes_its_folder_as_it_is(hall_dir: Path) -> None:
     assert settings.roster is not None
     roster = gateway_registry.RosterFile(settings.roster).current()
     assert [row[:2] for row in roster.rows] == [(1, "S001"), (2, "S002"), (3, "S003"), (4, "S004")]
+    assert [row.administrator for row in roster.rows] == [True, False, False, False], "somebody must let others enrol"
+    granted = tokens.of_api(settings)
+    assert len({granted.business, granted.audit, granted.technician}) == 3
 
 
 def test_windows_and_doors_are_numbered_through_real_devices_first() -> None:

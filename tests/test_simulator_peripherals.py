@@ -207,7 +207,7 @@ def test_the_bench_pulls_at_the_pins_of_the_board_files() -> None:
 
 def test_both_ends_of_the_wires_mean_the_same_ports() -> None:
     board = constants("simulator/vm/bench.py")
-    names = ("UART", "I2C", "WATCHDOG", "STATUS", "RECORDED", "TRIMMED")
+    names = ("I2C", "WATCHDOG", "STATUS", "RECORDED", "TRIMMED")
     assert {name: board[name] for name in names} == {name: getattr(bench_link, name) for name in names}
 
 
@@ -218,7 +218,7 @@ def test_no_pin_of_a_board_has_the_number_of_a_port() -> None:
             if "PIN" in constant:
                 pins.update(value if isinstance(value, tuple) else [value])
     assert pins
-    assert max(pins) < bench_link.UART
+    assert max(pins) < bench_link.I2C
 
 
 def test_a_device_that_fails_at_every_boot_is_given_ever_more_time() -> None:

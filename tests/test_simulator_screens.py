@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageChops
 from source_tree import REPOSITORY
 
-from firmware.texts import TEXTS
+from firmware.tags import TAGS
+from firmware.texts import TEXTS, lines
 from simulator import cli, screens
 
 GOLDEN = REPOSITORY / "tests" / "screens"
@@ -31,7 +32,13 @@ def test_a_screen_looks_as_its_golden_image(name: str) -> None:
 def test_every_text_has_its_screens_and_no_golden_image_is_left_over() -> None:
     words = {line.split()[0] for line in TEXTS.strip().splitlines()} - {"offline"}
     assert {shot.word for shot in SHOTS.values()} == words
-    assert len(SHOTS) == 4 * len(words)
+    for word in words:
+        of_word = [shot for shot in SHOTS.values() if shot.word == word]
+        assert {shot.language for shot in of_word} == set(screens.LANGUAGES)
+        # A screen that labels its buttons has no room for the mark; one without keys has no link to lose.
+        unmarked = any("=" in line for line in lines(word, "zh")) or word == "locked"
+        assert {shot.online for shot in of_word} == ({True} if unmarked else {True, False})
+    assert {shot.tag for shot in SHOTS.values()} == {0, *(int(row.split()[0]) for row in TAGS.strip().splitlines())}
     assert {path.stem for path in GOLDEN.iterdir()} == set(SHOTS)
 
 

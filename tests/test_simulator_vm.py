@@ -139,8 +139,8 @@ async def test_the_lamp_of_the_pressed_button_thanks(gateway: ListeningGateway, 
     assert [evaluator.lamps.get(pin, 0) for pin in LAMPS] == [0, 0, 0, 0, 0]
 
 
-# 64wK is the VM's word for what 64 KiB are to a board of 32-bit words; 96K, in words of 64 bits, is the tighter one.
-@pytest.mark.parametrize("heap", ["96K", "64wK"])
+# 64wK is the VM's word for what 64 KiB are to a board of 32-bit words; the tighter one leaves room to grow.
+@pytest.mark.parametrize("heap", ["56wK", "64wK"])
 async def test_a_morning_of_ratings_fits_the_heap(
     gateway: ListeningGateway, device: Callable[..., Any], heap: str
 ) -> None:
@@ -177,7 +177,7 @@ async def test_a_finger_on_the_glass_is_a_punch(
     await until(lambda status: status["clock_source"] == 1, clock)
     rows = [[1, "S001", "王琳"], [3, "S003", "李静"]]
     await gateway.command("c-001", command.ROSTER, {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows})
-    await until(lambda status: status["screen"] == "ready", clock)
+    await until(lambda status: status["screen"] == "ready" and status["roster_version"] == 1, clock)
     await clock.hands.touch(3)
     [punched] = await gateway.wait_for("c-001", record.PUNCH, 1)
     assert (punched.made.claims[punch.STAFF], punched.made.claims[punch.DOOR]) == ("S003", "D1")
@@ -185,6 +185,45 @@ async def test_a_finger_on_the_glass_is_a_punch(
     await clock.hands.touch(-1)
     status = await until(lambda status: status["screen"] == "unknown", clock)
     assert (status["journaled"], clock.restarts) == ([0, 1, status["head"] - 1], 0)
+
+
+def holds_open(device: VmDevice, path: str) -> bool:
+    """True when the process of the device has this file open."""
+    handles = Path(f"/proc/{device.pid}/fd").iterdir()
+    return path in [os.readlink(handle) for handle in handles if handle.is_symlink()]
+
+
+async def test_a_sensor_that_fails_on_its_line_is_shown_and_mends_with_a_touch(device: Callable[..., Any]) -> None:
+    clock = await device("c-001", heap="256K", speed=60)  # what fits which heap is told above
+    await until(lambda status: status["screen"] == "ready", clock)
+    assert clock.uart.path and holds_open(clock, clock.uart.path)
+    sensor = clock.hands.sensor
+    for fault in ("checksum", "half", "silence", "unplugged"):
+        if fault == "unplugged":
+            sensor.unplug()
+        else:
+            sensor.fault = fault
+        await clock.hands.touch(3)
+        await until(lambda status: status["screen"] == "sensor", clock)
+        sensor.fault = ""
+        clock.uart.say(sensor.plug())
+        await clock.hands.touch(3)
+        await until(lambda status: status["screen"] == "ready", clock)
+    assert clock.restarts == 0
+
+
+async def test_a_clock_that_is_reset_finds_its_sensor_whatever_lies_on_the_line(device: Callable[..., Any]) -> None:
+    clock = await device("c-001", heap="256K", speed=60)
+    await until(lambda status: status["screen"] == "ready", clock)
+    for turn, leftover in enumerate((b"", b"\xef\x01\xff\xff\xff\xff\x07\x00\x03\x00\x00", b"\x55" * 300), 1):
+        clock.cut_power()
+        clock.uart.say(leftover)
+        await until(lambda status, turn=turn: clock.restarts == turn and status["screen"] == "ready", clock)
+        assert holds_open(clock, clock.uart.path)
+    await clock.hands.touch(-1)
+    assert clock.display.seen["unknown"] == 1
+    await clock.stop()
+    assert not await asyncio.to_thread(os.path.exists, clock.uart.path)
 
 
 async def test_a_device_that_stops_feeding_its_watchdog_is_reset(

@@ -15,6 +15,8 @@ FUNCTION_LINES_MAX = 70
 # One idea per module: 100 to 300 lines is the rule, this is the end of the rope.
 MODULE_LINES_MAX = 400
 TEST_MODULE_LINES_MAX = 600
+# Made by a program, and one table: nobody reads it from top to bottom.
+TABLES = ("firmware/glyphs.py",)
 
 # Such a name promises nothing, so anything may go in and nobody can find it.
 EMPTY_NAMES = re.compile(r"^_*(utils?|utilit(y|ies)|helpers?|managers?|commons?|misc|base|stuff|tools?)$")
@@ -92,7 +94,8 @@ def test_modules_hold_one_idea() -> None:
     wrong = []
     for module in modules():
         lines = len(module.path.read_text("utf-8").splitlines())
-        if lines > (TEST_MODULE_LINES_MAX if module.package == "tests" else MODULE_LINES_MAX):
+        most = TEST_MODULE_LINES_MAX if module.package == "tests" else MODULE_LINES_MAX
+        if module.name not in TABLES and lines > most:
             wrong.append(f"{module.name} has {lines} lines")
     assert wrong == []
 

@@ -9,16 +9,19 @@ from gateway.feed import Feed
 from gateway.live import LiveView, rebuild_from
 from gateway.projection import Projection
 from gateway.timeseries import DuckTimeSeries, point_of
+from gateway.tokens import ApiTokens
 from gateway.web_server import WebServer
 
 BUSINESS_TOKEN = "token-of-the-business-system"
 AUDIT_TOKEN = "token-of-the-audit"
+TECHNICIAN_TOKEN = "token-of-the-technician"
+TOKENS = ApiTokens(BUSINESS_TOKEN, AUDIT_TOKEN, TECHNICIAN_TOKEN)
 
 
 class WebHall(GatewayHall):
     """Projections move when the test says `project`; the page is at `url`."""
 
-    def __init__(self, folder, devices=(), business_token=BUSINESS_TOKEN, certificate=None, key=None, port=0, **more):
+    def __init__(self, folder, devices=(), tokens=TOKENS, certificate=None, key=None, port=0, **more):
         super().__init__(folder, devices, **more)
         self.checks = {"ledger": lambda: True, "broker": lambda: True}
         self.timeseries = DuckTimeSeries(folder / "timeseries.duckdb")
@@ -34,13 +37,13 @@ class WebHall(GatewayHall):
             ledger=self.ledger,
             registry=self.registry,
             visits=self.visits,
+            orders=self.orders,
             timeseries=self.timeseries,
             feed=self.feed,
             metrics=self.metrics,
             projections=self.projections,
             dead_letters=self.dead_letters,
-            business_token=business_token,
-            audit_token=AUDIT_TOKEN,
+            tokens=tokens,
             intake_pending=self.intake.pending,
             vital={"ledger": lambda: self.checks["ledger"]()},
             outside={"broker": lambda: self.checks["broker"]()},

@@ -10,7 +10,7 @@ import os
 import socket
 
 # Ports below are pin numbers: content is the level. The others carry bytes of a bus, or what the bench must know.
-UART, I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 250, 251, 252, 253, 254, 255
+I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 251, 252, 253, 254, 255
 
 parts = {}  # port -> object with change(content), for what the bench sends there
 _link = socket.socket()
@@ -24,10 +24,10 @@ def send(port, content):
 
 async def serve(device):
     """Take frames from the bench for ever, and tell it of every record that this device writes and trims."""
-    record, trim = device.record, device.journal.trim
+    make, trim = device.make_record, device.journal.trim
 
     def recorded(kind, *rest):
-        seq = record(kind, *rest)
+        seq = make(kind, *rest)
         send(RECORDED, bytes((kind,)) + seq.to_bytes(4, "big"))
         return seq
 
@@ -35,7 +35,7 @@ async def serve(device):
         trim(through)
         send(TRIMMED, through.to_bytes(4, "big"))
 
-    device.record, device.journal.trim = recorded, trimmed
+    device.make_record, device.journal.trim = recorded, trimmed
     reader = asyncio.StreamReader(_link)
     while True:
         head = await reader.readexactly(3)

@@ -1,0 +1,270 @@
+"""Whole scenarios, every part real: firmware on the VM; broker, gateway and central double as their own processes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware.screen import Screen
+from firmware.ssd1306 import Ssd1306
+from simulator import eyes, vm_device
+from simulator.hall_box import HallBox
+from simulator.screens import Shot
+from simulator.vm_device import VmDevice
+
+pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("scenarios")]
+
+# How much faster a person's time runs here: three seconds to correct a rating take a third of one.
+SPEED = 10
+TIMEOUT_S = 40
+EVALUATOR, OTHER, CLOCK = "e-001", "e-002", "c-001"
+NEW_FINGER = 150
+
+Start = Callable[..., Awaitable[VmDevice]]
+
+
+@pytest.fixture
+async def box(micropython: str, tmp_path: Path) -> AsyncIterator[HallBox]:
+    """A provisioned hall whose servers run; its devices are started by the tests, one by one."""
+    made = HallBox(tmp_path / "box", evaluators=2, clocks=1, virtual=0, staff=3, speed=SPEED)
+    made.scratch.mkdir()
+    await made.provision()
+    await made.start_servers()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def start(box: HallBox, tmp_path: Path) -> AsyncIterator[Start]:
+    """Function (name, enrolled) -> a device of the hall, online and with its settings."""
+    made: list[VmDevice] = []
+    rom = tmp_path / "devices.rom"
+    vm_device.build_rom(rom)
+
+    async def begin(name: str, enrolled: tuple[int, ...] = ()) -> VmDevice:
+        kind = "clock" if name == CLOCK else "evaluator"
+        flash = box.hall / "devices" / name / "flash"
+        one = VmDevice(name, kind, flash, tmp_path, rom, SPEED, enrolled, vm_device.HEAP)
+        made.append(one)
+        await one.start()
+        await until(lambda: told(one, "config_version"), "settings")
+        return one
+
+    yield begin
+    for one in made:
+        await one.stop()
+
+
+async def told(device: VmDevice, word: str) -> Any:
+    """One value of the device's status; None while it is off."""
+    try:
+        return (await device.status()).get(word)
+    except (ConnectionError, TimeoutError):
+        return None
+
+
+async def until(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of the condition, which may be awaitable."""
+    found = None
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            while True:
+                found = condition()
+                if asyncio.iscoroutine(found):
+                    found = await found
+                if found:
+                    return found
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"no {what} within {TIMEOUT_S} s, but {found!r}") from None
+
+
+async def get(box: HallBox, path: str) -> Any:
+    """What the business system is answered."""
+    async with box.business_client() as client:
+        return (await client.get(path)).json()
+
+
+async def counted(box: HallBox, device: str) -> dict[str, Any]:
+    """The gateway's own count of one device, store by store."""
+    async with box.audit_client() as client:
+        return dict((await client.get("/api/v1/reconciliation")).json()["by_device"][device])
+
+
+async def central(box: HallBox) -> dict[str, Any]:
+    """What the central system has."""
+    async with box.central_client() as client:
+        return dict((await client.get("/api/v1/summary")).json())
+
+
+async def at_central(box: HallBox, device: str, **counts: int) -> dict[str, Any]:
+    """Wait until the central system has these counts of a device."""
+
+    async def look() -> dict[str, Any]:
+        found = dict((await central(box))["by_device"].get(device, {}))
+        return found if {name: found.get(name) for name in counts} == counts else {}
+
+    return dict(await until(look, f"{counts} at the central system"))
+
+
+def reads(device: VmDevice, word: str, language: str = "zh", online: bool = True) -> bool:
+    """True when the display shows this text, pixel by pixel."""
+    return bytes(device.display.frame) == Shot(word, language, online).frame()
+
+
+async def open_visit(box: HallBox, window: str, visit: str, **more: Any) -> None:
+    async with box.business_client() as client:
+        answer = await client.post("/api/v1/visits", json={"window": window, "visit": visit, "timeout_s": 300, **more})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_visit_goes_from_the_business_system_to_the_receipt_shown(box: HallBox, start: Start) -> None:
+    evaluator = await start(EVALUATOR)
+    applicant = {"name": "欧阳娜娜", "phone": "13800138000"}
+    await open_visit(box, "01", "BJ-0001", applicant=applicant)
+    await until(lambda: reads(evaluator, "ask"), "question")
+    await evaluator.hands.press(5)
+    await until(lambda: reads(evaluator, "thanks"), "thanks")
+    await evaluator.hands.press(4)  # a slip of the finger, corrected in time
+    await until(lambda: reads(evaluator, "delivered"), "receipt on the display")
+    assert (await get(box, "/api/v1/visits/BJ-0001"))["state"] == "rated"
+    await at_central(box, EVALUATOR, ratings=1, gaps=0)
+    assert (await central(box))["levels"] == {"4": 1}
+    await until(lambda: _owes_nothing(evaluator), "receipts")
+    for log in (box.scratch / "logs").iterdir():
+        assert not [word for word in applicant.values() if word in log.read_text("utf-8", "replace")], log.name
+
+
+async def test_a_bad_rating_brings_its_reasons_to_the_central_system(box: HallBox, start: Start) -> None:
+    evaluator = await start(EVALUATOR)
+    await open_visit(box, "01", "BJ-0002")
+    await until(lambda: reads(evaluator, "ask"), "question")
+    await evaluator.hands.press(1)
+    await until(lambda: bytes(evaluator.display.frame) == Shot("reason", "zh", tag=108).frame(), "first reason")
+    await evaluator.hands.press(4)  # no
+    await until(lambda: bytes(evaluator.display.frame) == Shot("reason", "zh", tag=109).frame(), "second reason")
+    await evaluator.hands.press(5)  # yes
+    await evaluator.hands.press(1)  # that is all
+    await until(lambda: reads(evaluator, "delivered"), "receipt on the display")
+    await at_central(box, EVALUATOR, ratings=1, gaps=0)
+    async with box.audit_client() as client:
+        shown = (await client.get("/api/v1/live")).text
+    assert "109" not in shown  # a reason of one visitor is nobody's business at the window
+
+
+async def test_a_morning_without_network_loses_nothing_and_counts_nothing_twice(box: HallBox, start: Start) -> None:
+    evaluator, clock = await asyncio.gather(start(OTHER), start(CLOCK, (1, 2, 3)))
+    await until(lambda: told(clock, "roster_version"), "roster")
+    box.processes["broker"].kill()
+    await asyncio.gather(*(until(lambda d=d: _offline(d), "lost link") for d in (evaluator, clock)))
+    await until(lambda: bytes(evaluator.display.frame) == idle(online=False), "mark of the lost link")
+    for level in (5, 3, 4, 5, 2):
+        await evaluator.hands.press(level)
+        await until(lambda: evaluator.display.word in ("thanks", "kept"), "thanks without a link")
+        await until(lambda: _rests(evaluator), "rest")
+    for finger in (1, 2, 3):
+        thanks = await told(clock, "thanks")
+        await clock.hands.touch(finger)
+        await until(lambda before=thanks: _thanked(clock, before), "punch without a link")
+        await until(lambda: _ready(clock), "ready")
+    evaluator.cut_power()  # somebody pulls the plug for good measure
+    await until(lambda: told(evaluator, "head"), "reboot")
+    await box.processes["broker"].start()
+    await asyncio.gather(at_central(box, OTHER, ratings=5, gaps=0), at_central(box, CLOCK, punches=3, gaps=0))
+    for device in (OTHER, CLOCK):
+        found = await counted(box, device)
+        assert found["ledger"] == found["timeseries"], device
+    for one in (evaluator, clock):
+        await until(lambda device=one: _owes_nothing(device), "receipts")
+    await until(lambda: bytes(evaluator.display.frame) == idle(online=True), "display without the mark")
+
+
+def idle(online: bool) -> bytes:
+    """The screen of OTHER between visitors."""
+    display = Ssd1306(eyes.Paper())
+    Screen(display).show("idle_staff", "zh", ("02", "林建国"), online)  # as provisioning names the clerk
+    return bytes(display.frame)
+
+
+async def _owes_nothing(device: VmDevice) -> bool:
+    return await told(device, "pending") == 0
+
+
+async def _offline(device: VmDevice) -> bool:
+    return await told(device, "online") is False
+
+
+async def _rests(device: VmDevice) -> bool:
+    return await told(device, "screen") == "idle"
+
+
+async def _ready(device: VmDevice) -> bool:
+    return await told(device, "screen") == "ready"
+
+
+async def _thanked(device: VmDevice, before: int) -> bool:
+    return (await told(device, "thanks") or 0) > before
+
+
+async def test_a_clerk_without_a_finger_on_the_roster_is_seen_enrolled_and_punches(box: HallBox, start: Start) -> None:
+    roster = json.loads((box.hall / "gateway" / "roster.json").read_text("utf-8"))["staff"]
+    boss, clerk = roster[0], roster[1]
+    clock = await start(CLOCK, (boss["slot"],))
+    await until(lambda: told(clock, "roster_version"), "roster")
+    for _ in range(5):
+        await until(lambda: _ready(clock), "ready")
+        seen = clock.display.seen["unknown"]
+        await clock.hands.touch(NEW_FINGER)
+        await until(lambda before=seen: clock.display.seen["unknown"] > before, "refusal on the display")
+    await until(lambda: _ready(clock), "ready")
+    assert (await told(clock, "journaled"))[1] == 0
+    async with box.technician_client() as client:
+        path, wanted = f"/api/v1/devices/{CLOCK}/orders", {"order": "enrol", "slot": clerk["slot"]}
+        assert (await client.post(path, json=wanted)).status_code == 202
+    await until(lambda: reads(clock, "admin"), "question for the administrator")
+    await lay(clock, boss["slot"])
+    for _ in range(3):
+        await until(lambda: _screen(clock, "enrol"), "question for the finger")
+        await lay(clock, NEW_FINGER)
+    await until(lambda: _screen(clock, "enrolled"), "enrolment")
+    await until(lambda: _ready(clock), "ready")
+    await clock.hands.touch(NEW_FINGER)
+    await at_central(box, CLOCK, punches=1, gaps=0)
+    assert clock.hands.sensor.templates[clerk["slot"]] == NEW_FINGER
+    assert clock.hands.sensor.biometrics == 0
+
+
+async def _screen(device: VmDevice, word: str) -> bool:
+    return await told(device, "screen") == word
+
+
+async def lay(clock: VmDevice, finger: int) -> None:
+    """A finger on the glass until the text changes."""
+    before = clock.display.frames
+    clock.hands.sensor.finger = finger
+    clock.touch(0)
+    await until(lambda: clock.display.frames > before, "answer to the finger")
+    clock.hands.sensor.finger = None
+    clock.touch(1)
+
+
+async def test_a_decommissioned_device_leaves_no_key_on_its_flash_and_all_records_at_the_hall(
+    box: HallBox, start: Start
+) -> None:
+    evaluator = await start(EVALUATOR)
+    flash = box.hall / "devices" / EVALUATOR / "flash"
+    keys = [(flash / name).read_bytes() for name in ("signing.key", "agreement.key", "tls.key")]
+    raw = evaluator.image.read_bytes()
+    assert all(key in raw for key in keys)  # the look below can find one
+    await evaluator.hands.press(3)
+    async with box.technician_client() as client:
+        wanted = {"order": "decommission", "confirm": EVALUATOR}
+        assert (await client.post(f"/api/v1/devices/{EVALUATOR}/orders", json=wanted)).status_code == 202
+    await until(lambda: reads(evaluator, "locked") or reads(evaluator, "locked", "en"), "end of service")
+    raw = evaluator.image.read_bytes()
+    assert not any(key in raw or key[:16] in raw for key in keys)
+    await at_central(box, EVALUATOR, ratings=1, gaps=0)
+    assert evaluator.restarts == 1
