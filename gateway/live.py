@@ -25,7 +25,7 @@ FEED_EVENTS = 50
 DEVICES_MAX = 500
 
 ONLINE, OFFLINE, FAULT, WAITING = "online", "offline", "fault", "waiting"
-_FAULTS = {event.TAMPER, event.JOURNAL_FULL, event.FAULT}
+_FAULTS = {event.TAMPER, event.JOURNAL_FULL, event.FAULT, event.KEYS_ERASED, event.DECOMMISSIONED}
 _CHECKS = {event.SELF_CHECK, event.OPENING_CHECK}
 # A check passed, or a new start: whatever still is wrong will be said again.
 _MENDED = {*_CHECKS, event.BOOT}
