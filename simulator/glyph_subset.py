@@ -10,6 +10,8 @@ from pathlib import Path
 from firmware.tags import TAGS
 from firmware.texts import TEXTS
 
+# Font of the Debian package unifont 1:15.0.01-2. Another version draws other glyphs, which somebody has to look at.
+FONT_SHA256 = "fe93c0df9a69e71df0fcf9e71af3adab3c85a393b1a3cae1eb32f69880fc1841"
 TARGET = Path(__file__).parent.parent / "firmware" / "glyphs.py"
 _NARROW = [chr(code) for code in range(32, 127)]
 # Staff names stand on displays too: the most frequent characters of family and given names.

@@ -13,6 +13,8 @@ for pair in $WANTED; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing+=("${pair##*:}")
 done
 ls "$FONT_DIR"/NotoSansCJK* >/dev/null 2>&1 || missing+=("$FONT_PACKAGE")
+# The displays' glyphs are made from it once more, and compared.
+[ -e /usr/share/unifont/unifont.hex ] || missing+=(unifont)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 echo "missing Debian packages: ${missing[*]}"

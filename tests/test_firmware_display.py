@@ -1,15 +1,18 @@
 """What a person reads on a display and presses below it: every text fits, every press counts once."""
 
 import asyncio
+import hashlib
+from pathlib import Path
 
 import pytest
 from virtual_time import Clock, timeless
 
-from firmware import glyphs
+from firmware import glyphs, tags
 from firmware.buttons import SAMPLE_MS, STABLE_SAMPLES, STUCK_MS, Buttons, levels
 from firmware.screen import Screen
 from firmware.ssd1306 import PAGES, WIDTH, Ssd1306
 from firmware.texts import TEXTS, lines
+from simulator import glyph_subset
 from simulator.desk_board import DeskPin, Edge
 
 ROWS = [row.split(maxsplit=2) for row in TEXTS.strip().split("\n")]
@@ -78,6 +81,20 @@ def test_every_text_is_found_as_it_is_written():
 def test_every_character_of_every_text_has_a_glyph():
     missing = {char for _, _, text in ROWS for char in text.replace("%s", "") if glyphs.columns(char) == BOX}
     assert missing == set()
+
+
+def test_the_glyphs_are_those_that_the_displays_use_and_no_others():
+    assert list(glyphs._WIDE_CHARS) == list(glyph_subset.characters())
+    used = set("".join(text for _, _, text in ROWS)) | set(tags.TAGS)
+    assert {char for char in used if ord(char) > 126} <= set(glyphs._WIDE_CHARS)
+
+
+def test_the_glyphs_are_made_from_the_open_font():
+    font = Path("/usr/share/unifont/unifont.hex")
+    if not font.exists() or hashlib.sha256(font.read_bytes()).hexdigest() != glyph_subset.FONT_SHA256:
+        pytest.skip("the Debian package unifont 1:15.0.01-2 is not installed")
+    made = glyph_subset.module(glyph_subset.read_font(font))
+    assert made == Path(glyphs.__file__).read_text("utf-8"), "run python -m simulator.glyph_subset, and look"
 
 
 def test_a_glyph_is_as_wide_as_its_kind_and_has_two_halves():

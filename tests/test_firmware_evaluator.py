@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from desk_bench import Bench
+from test_firmware_device import online
 from virtual_time import timeless, until
 
 from firmware.ballot import CORRECTION_MS
 from firmware.evaluator import ANSWER_MS
 from firmware.journal import BLOCK_BYTES, JournalFull
+from firmware.screen import Screen
+from firmware.ssd1306 import Ssd1306
 from protocol import command, event, rating, record
 from simulator import eyes
 
@@ -160,6 +163,42 @@ async def test_all_five_levels_are_recorded_as_pressed(language):
     assert outcomes(bench) == [(None, level) for level in range(1, 6)]
     assert bench.device.recorder.totals() == [1] * 5
     assert {(claims[rating.WINDOW], claims[rating.STAFF]) for claims in bench.claims(record.RATING)} == {("12", "S012")}
+
+
+@timeless
+async def test_idle_shows_the_window_and_the_clerk_where_one_is_configured():
+    bench = await an_evaluator()
+    config = {command.VERSION: 1, command.PLACE: "12", command.LANGUAGE: "zh", command.BRIGHTNESS: 9}
+    config |= {command.RATING_TIMEOUT_S: 60, command.HEARTBEAT_S: 300}
+    for version, more, word, values in (
+        (1, {}, "idle", ("12",)),
+        (2, {command.STAFF_NAME: "王琳"}, "idle_staff", ("12", "王琳")),
+        (3, {command.PLACE: "7"}, "idle", ("7",)),
+    ):
+        bench.send(command.CONFIG, config | {command.VERSION: version} | more)
+        expected = Ssd1306(eyes.Paper())
+        Screen(expected).show(word, "zh", values, online=False)
+        await until(lambda frame=bytes(expected.frame): bytes(bench.screen.frame) == frame, 3)
+
+
+@timeless
+async def test_an_evaluator_without_a_link_says_so_and_still_takes_ratings():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    assert bench.screen.frame == drawn("ask", online=False)
+    await press(bench, 2)
+    assert outcomes(bench) == [("V0001", 2)] and bench.device.status()["pending"] > 1
+    online(bench)
+    await until(lambda: bench.device.online, 90)
+    open_visit(bench, "V0002")
+    assert bench.screen.frame == drawn("ask", online=True)
+
+
+def drawn(word, online):
+    """The frame of a text without gaps."""
+    expected = Ssd1306(eyes.Paper())
+    Screen(expected).show(word, "zh", (), online)
+    return expected.frame
 
 
 # --- presses that are no answer
