@@ -21,7 +21,7 @@ ANSWER_MS = 1500
 # Commands that wait for the sensor; a technician sends one, and looks.
 _ORDERS_MAX = 4
 _SENSOR_RETRY_MS = 2000
-_POLL_MS = 50
+_POLL_MS = 20
 _GOOD = ("punched", "in", "out", "enrolled", "deleted")
 
 
@@ -173,27 +173,30 @@ class Clock:
         if not self._faulty:
             await self._sensor.light(*((ON, BLUE) if self._notice.word in _GOOD else (FLASHING, RED)))
 
+    async def _soon(self, look, limit_ms):
+        """The first true value of look() within a person's `limit_ms`; None when there was none."""
+        ends_ms = self._device.uptime.ms() + limit_ms
+        while self._device.uptime.ms() < ends_ms:
+            found = look()
+            if found:
+                return found
+            await self._device.board.network_clock.sleep_ms(_POLL_MS)
+        return None
+
     async def finger(self, limit_ms):
-        """Wait for a finger on the glass; False when none came within a person's `limit_ms`."""
-        for _ in range(limit_ms // _POLL_MS):
-            if not self._touch.value():
-                return True
-            await self._device.clock.sleep_ms(_POLL_MS)
-        return False
+        """Wait for a finger on the glass; None when none came within a person's `limit_ms`."""
+        return await self._soon(lambda: not self._touch.value(), limit_ms)
 
     async def lifted(self):
         """Wait until the glass is free."""
         while not self._touch.value():
-            await self._device.clock.sleep_ms(_POLL_MS)
+            await self._device.board.network_clock.sleep_ms(_POLL_MS)
 
     async def button(self, limit_ms):
         """PRESSED or HELD, None when nobody pressed within a person's `limit_ms`."""
-        for _ in range(limit_ms // _POLL_MS):
-            if self._pressed is not None:
-                found, self._pressed = self._pressed, None
-                return found
-            await self._device.clock.sleep_ms(_POLL_MS)
-        return None
+        found = await self._soon(lambda: self._pressed, limit_ms)
+        self._pressed = None
+        return found
 
     async def _dialogue(self, work):
         """Somebody enrols or deletes: one text after the other, and the last one says how it ended."""

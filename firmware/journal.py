@@ -25,6 +25,8 @@ _ENDING = ".seg"
 # A rating with the longest identity and visit number lies in the bucket of 1024 bytes; with headers and head it is less
 # than this.
 _PROMISED_BYTES = 1300
+# In the place of a receipt: the segments that are there belong to the stream before.
+_WIPING = 0xFFFFFFFF
 TALLY_BYTES = 28
 EMPTY_TALLY = bytes(TALLY_BYTES)
 # Kept free for events: the journal must still be able to say that it is full.
@@ -104,6 +106,11 @@ class Journal:
         self._pointer = TwinFile(root + "/receipt")
         self._file = None
         self._segment_bytes = 0
+        self._load()
+        if self.through == _WIPING:
+            self._wipe()
+
+    def _load(self):
         self._load_pointer()
         self._firsts = array.array(
             "I", sorted([int(n[:-4], 16) for n in os.listdir(self._folder) if n.endswith(_ENDING)])
@@ -149,14 +156,24 @@ class Journal:
         return "%s/%08x%s" % (self._folder, first, _ENDING)
 
     def begin(self, stream):
-        """Begin a new stream (8 bytes) with seq 1. Whatever is left of an old one is removed first."""
+        """Begin a new stream (8 bytes) with seq 1. Whatever is left of an old one is removed first.
+
+        The new name is on flash before that: a power cut among the removals must not leave the old name with none of
+        its numbers, which would be used again.
+        """
         self.close()
-        for first in self._firsts:
-            os.remove(self._path(first))
-        self._firsts = self._firsts[:0]
-        self._pointer.store(stream + bytes(4) + bytes(16) + EMPTY_TALLY)
-        self._load_pointer()
-        self._load_head()
+        self._store_pointer(stream, _WIPING)
+        self._wipe()
+
+    def _store_pointer(self, stream, through):
+        self._pointer.store(stream + through.to_bytes(4, "big") + bytes(16) + EMPTY_TALLY)
+
+    def _wipe(self):
+        """Remove every segment, then let the stream begin."""
+        for name in os.listdir(self._folder):
+            os.remove(self._folder + "/" + name)
+        self._store_pointer(self._pointer.content[:8], 0)
+        self._load()
 
     @property
     def lost(self):

@@ -122,7 +122,7 @@ class Hands:
         self._set_button = set_button
         self._set_touch = set_touch
         self._set_push = set_push or _not_there
-        self._set_key = set_key or _not_there
+        self.set_key = set_key or _not_there
         self._acted = acted or _nobody_asks
         self.sensor = Sensor(enrolled)
         self._busy = asyncio.Lock()  # one hand: a second press waits for the first
@@ -173,9 +173,9 @@ class Hands:
         """Press keys of the keypad, one after the other."""
         async with self._busy:
             for char in chars:
-                self._set_key(char)
+                self.set_key(char)
                 await asyncio.sleep(hold_ms / 1000)
-                self._set_key("")
+                self.set_key("")
                 await asyncio.sleep(hold_ms / 1000)
 
 

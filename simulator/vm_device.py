@@ -104,6 +104,7 @@ class VmDevice:
         self.uart = PtyUart(self.hands)
         self.lamps: dict[int, int] = {}
         self._key = ""
+        self._columns: dict[int, int] = {}
         self._link = BenchLink(self._take)
         self._environment = {"HALLSEAL_FLASH": str(self.image), "HALLSEAL_SPEED": str(speed)}
         self._process = VmProcess(rom_image, heap, self._environment, self.log, self._off)
@@ -118,7 +119,8 @@ class VmDevice:
         self._process.start()
 
     def _off(self) -> None:
-        """The process has ended: nobody answers any more."""
+        """The process has ended: nobody answers any more. Pins of the next one begin at rest."""
+        self._columns.clear()
         self._link.unplug()
         if self._answer and not self._answer.done():
             self._answer.set_exception(ConnectionError(f"{self.device} went off"))
@@ -156,11 +158,13 @@ class VmDevice:
         self._join()
 
     def _join(self) -> None:
-        """The key that is down joins its column with its row."""
+        """The key that is down joins its column with its row. A wire that stays as it is says nothing."""
         row, column = divmod(KEYS.find(self._key), COLUMNS) if self._key else (-1, -1)
         for number, pin in enumerate(KEYPAD_COLUMN_PINS):
-            low = number == column and not self.lamps.get(KEYPAD_ROW_PINS[row], 1)
-            self._link.send(pin, bytes((0 if low else 1,)))
+            level = 0 if number == column and not self.lamps.get(KEYPAD_ROW_PINS[row], 1) else 1
+            if level != self._columns.get(pin, 1):
+                self._columns[pin] = level
+                self._link.send(pin, bytes((level,)))
 
     async def status(self) -> dict[str, Any]:
         """Device.status() of the firmware, with press_to_receipt_ms as people see it, not as the device does.

@@ -315,7 +315,7 @@ async def test_a_second_button_beside_one_that_is_held_is_no_level():
 async def test_a_stuck_button_does_not_block_the_others():
     panel = Panel()
     panel.set(0, 3)
-    await asyncio.sleep(STUCK_MS / 1000 - 0.2)
+    await asyncio.sleep(STUCK_MS / 1000 - 0.3)
     await panel.press(5)
     assert panel.presses == [3, 0] and panel.buttons.stuck() == 0
     await asyncio.sleep(0.5)

@@ -292,6 +292,37 @@ def test_a_newest_segment_of_noise_uses_up_the_numbers_it_may_have_held():
     assert reboot(journal, root).head == head + 1
 
 
+def test_a_new_stream_that_was_cut_off_while_the_old_one_was_removed_begins_without_it():
+    for removed in (0, 1, 2):
+        journal, root = a_journal(20)
+        really_remove, left = os.remove, [removed]
+
+        class Dying:
+            """The power goes at the removal after the `removed`th."""
+
+            listdir, mkdir = os.listdir, os.mkdir
+
+            @staticmethod
+            def remove(path):
+                if not left[0]:
+                    raise OSError(5)
+                left[0] -= 1
+                really_remove(path)
+
+        journal_module.os = Dying
+        try:
+            journal.begin(b"stream-2")
+            raise AssertionError("not cut")
+        except OSError:
+            pass
+        finally:
+            journal_module.os = os
+        journal = Journal(root, QUOTA_BYTES)
+        assert (journal.stream, journal.head, segments(root), journal.lost) == (b"stream-2", 0, [], False)
+        journal.append(an_entry(1))
+        assert reboot(journal, root).stream == b"stream-2"
+
+
 def test_a_number_with_a_receipt_never_comes_back_whatever_else_is_gone():
     journal, root = a_journal(30)
     journal.trim(30)

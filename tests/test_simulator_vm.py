@@ -187,6 +187,53 @@ async def test_a_finger_on_the_glass_is_a_punch(
     assert (status["journaled"], clock.restarts) == ([0, 1, status["head"] - 1], 0)
 
 
+async def test_a_number_typed_on_the_keypad_arrives_as_identity_of_the_bad_rating(
+    gateway: ListeningGateway, device: Callable[..., Any]
+) -> None:
+    evaluator = await device("e-001", speed=4)
+    await gateway.tell_time("e-001")
+    await until(lambda status: status["clock_source"] == 1, evaluator)
+    config = {command.VERSION: 1, command.PLACE: "01", command.LANGUAGE: "zh", command.BRIGHTNESS: 99}
+    config |= {command.RATING_TIMEOUT_S: 600, command.HEARTBEAT_S: 60, command.ASK_PHONE: 1}
+    await gateway.command("e-001", command.CONFIG, {**config, command.TAG_CODES: [115, 114]})
+    await until(lambda status: status["config_version"] == 1, evaluator)
+    await evaluator.hands.press(1)
+    await until(lambda status: status["screen"] == "reason", evaluator)
+    await evaluator.hands.press(5)
+    await evaluator.hands.press(1)
+    await until(lambda status: status["screen"] == "phone", evaluator)
+    await asyncio.sleep(0.3)
+    for digit in "13800138000":
+        drawn = evaluator.display.frames
+        evaluator.hands.set_key(digit)
+        async with asyncio.timeout(TIMEOUT_S):
+            while evaluator.display.frames == drawn:
+                await asyncio.sleep(0.01)
+        evaluator.hands.set_key("")
+        await asyncio.sleep(0.3)
+    await evaluator.hands.type("#", hold_ms=300)
+    [rated] = await gateway.wait_for("e-001", record.RATING, 1)
+    assert rated.disclosed[rating.IDENTITY] == {rating.PHONE: "13800138000"}
+    assert (rated.made.claims[rating.LEVEL], rated.made.claims[rating.TAGS]) == (1, [115])
+
+
+async def test_the_button_of_the_clock_chooses_the_direction(
+    gateway: ListeningGateway, device: Callable[..., Any]
+) -> None:
+    clock = await device("c-001")
+    await gateway.tell_time("c-001")
+    await until(lambda status: status["clock_source"] == 1, clock)
+    rows = [[1, "S001", "王琳"]]
+    await gateway.command("c-001", command.ROSTER, {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows})
+    await until(lambda status: status["screen"] == "ready" and status["roster_version"] == 1, clock)
+    for word in ("ready_in", "ready_out"):
+        await clock.hands.push()
+        await until(lambda status, shown=word: status["screen"] == shown, clock)
+    await clock.hands.touch(1)
+    [punched] = await gateway.wait_for("c-001", record.PUNCH, 1)
+    assert punched.made.claims[punch.DIRECTION] == punch.OUT
+
+
 def holds_open(device: VmDevice, path: str) -> bool:
     """True when the process of the device has this file open."""
     handles = Path(f"/proc/{device.pid}/fd").iterdir()
