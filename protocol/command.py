@@ -14,6 +14,7 @@ ISSUER, DEVICE, HALL, EXPIRES, ISSUED, KIND, COUNTER, CLAIMS = 1, 2, 3, 4, 6, 9,
 ISSUER_NAME = "gateway"
 COUNTER_MAX = 0xFFFFFFFFFFFF
 EVALUATION_REQUEST, TIME_ANSWER, CONFIG, EVALUATION_CANCEL, ROSTER, ENROL, DELETE_FINGER, DECOMMISSION = range(1, 9)
+UPDATE_NOTICE, UPDATE_CHUNK = 9, 10
 
 ROWS = field.table("""
      1 issuer    text 1              32 required
@@ -21,7 +22,7 @@ ROWS = field.table("""
      3 hall      text 1              32 required
      4 expires_s int  0      4294967295 required
      6 issued_s  int  0      4294967295 required
-     9 kind      int  1               8 required
+     9 kind      int  1              10 required
     11 counter   int  1 281474976710655 required
     16 claims    map  1              20 required
 """)
@@ -93,6 +94,20 @@ DECOMMISSION_ROWS = field.table("""
     1 retired text 1 32 required
 """)
 
+# Update notice: a signed release (see release.py) is there for this device. Chunk: bytes of its bundle from `offset`
+# on; an empty one says that there are no more.
+RELEASE = 1
+NOTICE_ROWS = field.table("""
+    1 release bytes 1 512 required
+""")
+SEQUENCE, OFFSET, DATA = 1, 2, 3
+CHUNK_BYTES_MAX = 1792  # fits the bucket of 2048 with everything around it
+CHUNK_ROWS = field.table("""
+    1 sequence int   1 4294967295 required
+    2 offset   int   0     262144 required
+    3 data     bytes 0       1792 required
+""")
+
 CLAIM_ROWS = {
     EVALUATION_REQUEST: REQUEST_ROWS,
     TIME_ANSWER: TIME_ROWS,
@@ -102,6 +117,8 @@ CLAIM_ROWS = {
     ENROL: SLOT_ROWS,
     DELETE_FINGER: SLOT_ROWS,
     DECOMMISSION: DECOMMISSION_ROWS,
+    UPDATE_NOTICE: NOTICE_ROWS,
+    UPDATE_CHUNK: CHUNK_ROWS,
 }
 
 

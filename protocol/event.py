@@ -7,6 +7,7 @@ CODE, TEXT, VALUE, PREVIOUS_STREAM, PREVIOUS_HEAD, DIGEST, BY = 1, 2, 3, 4, 5, 6
 # Code -> name. A number is never used again for another meaning.
 STREAM_OPENED, BOOT, CLOCK_STEPPED, TAMPER, JOURNAL_FULL, SELF_CHECK, UNKNOWN_FINGER, FAULT = 1, 2, 3, 4, 5, 6, 7, 8
 CRASH, OPENING_CHECK, FINGER_ENROLLED, FINGER_DELETED, KEYS_ERASED, DECOMMISSIONED, ENROLMENT_REFUSED = range(9, 16)
+UPDATE_REFUSED, UPDATE_INSTALLED, UPDATE_CONFIRMED, UPDATE_REVERTED = 16, 17, 18, 19
 NAMES = {
     STREAM_OPENED: "stream opened",
     BOOT: "boot",
@@ -23,6 +24,10 @@ NAMES = {
     KEYS_ERASED: "keys erased",
     DECOMMISSIONED: "decommissioned",
     ENROLMENT_REFUSED: "enrolment refused",
+    UPDATE_REFUSED: "update refused",
+    UPDATE_INSTALLED: "update installed",
+    UPDATE_CONFIRMED: "update confirmed",
+    UPDATE_REVERTED: "update reverted",
 }
 CODE_MAX = 255  # room for codes of later firmware: an older gateway keeps what it cannot name
 

@@ -4,6 +4,7 @@ from protocol import field
 
 STREAM, HEAD, HEAD_HASH, PRESSES, PENDING, FREE_FLASH, FREE_HEAP, CONFIG_VERSION, FIRMWARE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 THROUGH, TIME_NONCE, ROSTER_VERSION, DRIFT_PPM, UNKNOWN_FINGERS = 10, 11, 12, 13, 14
+RELEASE, UPDATE_SEQUENCE, UPDATE_BYTES, UPDATE_REFUSED = 15, 16, 17, 18
 COUNT_MAX = 0xFFFFFFFF
 
 ROWS = field.table("""
@@ -21,6 +22,10 @@ ROWS = field.table("""
     12 roster_version   int    0 4294967295 required
     13 drift_ppm        int -100000  100000 optional
     14 unknown_fingers  int    0 4294967295 optional
+    15 release          int    0 4294967295 optional
+    16 update_sequence  int    1 4294967295 optional
+    17 update_bytes     int    0     262144 optional
+    18 update_refused   int    1 4294967295 optional
 """)
 
 

@@ -45,7 +45,7 @@ ROWS = field.table("""
     13 boot      bytes  8               8 required
     14 uptime_ms int    0 281474976710655 required
     15 source    int    0               2 required
-    16 claims    map    1              16 required
+    16 claims    map    1              20 required
     17 digests   map    1               4 optional
 """)
 

@@ -8,7 +8,7 @@ import wire_samples
 from sealed_pair import HALL, NAME, Pair, private_key
 from suites import SeededRandom
 
-from protocol import channel, command, encrypt0, padding, receipt, record, sealed_record, sign1, topic
+from protocol import channel, command, encrypt0, padding, receipt, record, release, sealed_record, sign1, topic
 
 # A second implementation starts from these. The random bytes of a message are named by its values: salts, nonce, iv.
 KEYS = (
@@ -16,6 +16,9 @@ KEYS = (
     ("command_private", "command"),
     ("device_agreement_private", "agreement of device"),
     ("gateway_agreement_private", "agreement of gateway"),
+    ("release_1_private", "release 1"),
+    ("release_2_private", "release 2"),
+    ("release_3_private", "release 3"),
 )
 
 RATINGS = {
@@ -37,8 +40,12 @@ COMMANDS = {
     "command-enrol": command.ENROL,
     "command-delete-finger": command.DELETE_FINGER,
     "command-decommission": command.DECOMMISSION,
+    "command-update-notice": command.UPDATE_NOTICE,
+    "command-update-chunk": command.UPDATE_CHUNK,
 }
-NAMES = sorted(list(RATINGS) + list(RECORDS) + list(COMMANDS) + ["receipt"])
+SEALED = sorted(list(RATINGS) + list(RECORDS) + list(COMMANDS) + ["receipt"])
+RELEASE = "release"  # travels inside a command
+NAMES = sorted(SEALED + [RELEASE])
 
 
 def keys(suite):
@@ -62,6 +69,8 @@ def make(name, make_suite):
         content = receipt.encode(wire_samples.a_receipt())
         message = receipt.seal(pair.gateway, wire_samples.a_receipt())
         return _sealed(pair, content, message, channel.GATEWAY)
+    if name == RELEASE:
+        return _release(suite)
     if name in COMMANDS:
         made = wire_samples.a_command(COMMANDS[name])
         message = command.seal(pair.gateway, pair.command_signer, made)
@@ -75,6 +84,19 @@ def make(name, make_suite):
     values["digests"] = {str(claim): made.digests[claim].hex() for claim in made.digests}
     values["next_prev"] = record.payload_hash(suite, payload).hex()
     return values
+
+
+def _release(suite):
+    """A notice signed by two holders; it is sealed only as the claim of a command."""
+    payload = release.encode(wire_samples.a_notice())
+    holders = [suite.load_private(private_key(label)) for label in ("release 1", "release 3")]
+    signatures = [release.sign(suite, private, payload) for private in holders]
+    return {
+        "payload": payload.hex(),
+        "signature_inputs": [release.signature_input(one[0], payload).hex() for one in signatures],
+        "signatures": [one[2].hex() for one in signatures],
+        "message": release.assemble(payload, signatures).hex(),
+    }
 
 
 def big_roster(make_suite):

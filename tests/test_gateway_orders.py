@@ -1,6 +1,7 @@
 """Orders of a technician: for the right device only, signed like every command, and never left lying about."""
 
 import queue
+import time
 
 import pytest
 from sealing_device import MORNING_S
@@ -170,8 +171,16 @@ def test_a_revoked_device_gets_no_order(hall):
     assert is_silent(hall)
 
 
+class Unread(queue.Queue):
+    """Nobody takes anything out."""
+
+    def get(self, block=True, timeout=None):
+        time.sleep(timeout or 0)
+        raise queue.Empty
+
+
 def test_an_order_for_which_there_is_no_room_is_refused(hall, monkeypatch):
-    monkeypatch.setattr(hall.downlink, "_queue", queue.Queue(1))  # the thread waits on the old one
+    monkeypatch.setattr(hall.downlink, "_queue", Unread(1))
     assert give(hall, "c-001", {"order": "enrol", "slot": 7}).status_code == 202
     answer = give(hall, "c-001", {"order": "enrol", "slot": 7})
     assert (answer.status_code, answer.json()) == (503, {"error": "busy"})

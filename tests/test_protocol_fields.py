@@ -6,7 +6,7 @@ That the tables are those of WIRE.md is another test's promise (test_protocol_sp
 import wire_samples
 from refusing import refusal_of
 
-from protocol import cbor, command, event, field, heartbeat, punch, rating, receipt, record
+from protocol import cbor, command, event, field, heartbeat, punch, rating, receipt, record, release
 
 OTHERS = (None, True, False, 1, -1, b"", bytes(8), "", "text", [], [1], {}, {1: 1})
 # Bool is no int, and what None, a list and so on are is plain.
@@ -51,6 +51,10 @@ def _command_fields():
     return cbor.decode(command.encode(wire_samples.a_command()))
 
 
+def _release_fields():
+    return cbor.decode(release.encode(wire_samples.a_notice()))
+
+
 # Name, rows, good fields, what judges them.
 TABLES = [
     ("record", record.ROWS, _record_fields, _whole(record.decode)),
@@ -67,6 +71,7 @@ TABLES = [
     ("heartbeat", heartbeat.ROWS, wire_samples.heartbeat_full, _record_claims(record.HEARTBEAT)),
     ("receipt", receipt.ROWS, _receipt_fields, _whole(receipt.decode)),
     ("command", command.ROWS, _command_fields, _whole(command.decode)),
+    ("release", release.ROWS, _release_fields, _whole(release.decode)),
 ]
 for _kind in wire_samples.COMMAND_CLAIMS:
     TABLES.append(

@@ -7,7 +7,7 @@ from sealed_pair import Pair
 from suites import device_suite, suites
 from vector_files import golden
 
-from protocol import channel, command, disclosure, receipt, record, sealed_record, sign1
+from protocol import channel, command, disclosure, receipt, record, release, sealed_record, sign1
 
 HEAP_KIB = 160  # the files of vectors, parsed, lie beside the code on the VM
 
@@ -51,6 +51,14 @@ def test_every_command_is_made_again():
 
 def test_the_receipt_is_made_again():
     _is_again("receipt")
+
+
+def test_the_release_is_made_again_and_opens():
+    _is_again("release")
+    keys = golden("keys.json")
+    publics = [bytes.fromhex(keys["release_%d_public" % number]) for number in (1, 2, 3)]
+    for suite in suites():
+        assert release.open(suite, publics, _text_of("release/message")).sequence == 6
 
 
 def test_fixed_keys_are_those_of_the_file():

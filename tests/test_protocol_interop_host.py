@@ -83,7 +83,7 @@ def _make_task(name: str, nonce: str, iv: str) -> Task:
 
 
 def test_pycose_opens_and_verifies_every_golden_message(judge: Judge) -> None:
-    expected = {name: golden(f"{name}.json") for name in golden_messages.NAMES}
+    expected = {name: golden(f"{name}.json") for name in golden_messages.SEALED}
     results = judge([_open_task(name, bytes.fromhex(found["message"])) for name, found in expected.items()])
     for (name, found), result in zip(expected.items(), results, strict=True):
         assert result["device"] == NAME, (name, result)
@@ -96,7 +96,7 @@ def test_pycose_opens_and_verifies_every_golden_message(judge: Judge) -> None:
 
 
 def test_pycose_makes_every_golden_message_byte_for_byte(judge: Judge) -> None:
-    expected = {name: golden(f"{name}.json") for name in golden_messages.NAMES}
+    expected = {name: golden(f"{name}.json") for name in golden_messages.SEALED}
     results = judge([_make_task(name, found["nonce"], found["iv"]) for name, found in expected.items()])
     for (name, found), result in zip(expected.items(), results, strict=True):
         assert result == {"message": found["message"]}, name
@@ -104,7 +104,7 @@ def test_pycose_makes_every_golden_message_byte_for_byte(judge: Judge) -> None:
 
 def test_both_suites_open_and_verify_what_pycose_made(judge: Judge) -> None:
     random = SeededRandom("pycose")
-    names = golden_messages.NAMES
+    names = golden_messages.SEALED
     messages = judge([_make_task(name, random(12).hex(), random(13).hex()) for name in names])
     for suite in (host_suite(), device_suite()):
         pair = Pair(suite)
@@ -145,6 +145,17 @@ def test_pycose_finds_a_forged_signature(judge: Judge) -> None:
     results = judge([_open_task("rating-visit", each) for each in (forged, stripped)])
     assert [result["verified"] for result in results] == [False, True]
     assert results[1]["disclosures"] == []
+
+
+def test_pycose_verifies_each_holder_of_a_release_and_finds_what_is_spoilt(judge: Judge) -> None:
+    found, keys = golden("release.json"), golden("keys.json")
+    publics = [keys[f"release_{number}_public"] for number in (1, 3)]
+    message = bytes.fromhex(found["message"])
+    spoilt = [flip(message, bit) for bit in (8 * 40, -1 - 8 * 80, -1)]
+    tasks = [{"do": "release", "message": each.hex(), "publics": publics} for each in (message, *spoilt)]
+    whole, *others = judge(tasks)
+    assert whole == {"payload": found["payload"], "verified": [True, True]}
+    assert [one.get("verified", []) == [True, True] for one in others] == [False] * 3
 
 
 def test_the_judge_knows_the_buckets() -> None:

@@ -9,13 +9,13 @@ import pytest
 from source_tree import REPOSITORY
 from suites import host_suite
 
-from protocol import channel, command, encrypt0, event, field, limits, padding, record, refusal, sign1, topic
+from protocol import channel, command, encrypt0, event, field, limits, padding, record, refusal, release, sign1, topic
 
 sys.path.append(str(REPOSITORY / "tests" / "vectors"))
 import generate
 
 WIRE = (REPOSITORY / "protocol" / "WIRE.md").read_text("utf-8")
-MODULES = ("command", "event", "heartbeat", "punch", "rating", "receipt", "record")
+MODULES = ("command", "event", "heartbeat", "punch", "rating", "receipt", "record", "release")
 HEADINGS = ["key", "name", "type", "low", "high", "required", "meaning"]
 
 
@@ -51,7 +51,7 @@ def test_every_table_of_the_code_is_specified() -> None:
         if attribute.endswith("ROWS") and attribute not in ("CLAIM_ROWS", "STAFF_ROWS")
     }
     assert sorted(_specified_tables()) == sorted(in_code)
-    assert len(in_code) == 16
+    assert len(in_code) == 19
 
 
 @pytest.mark.parametrize("name", _specified_tables())
@@ -130,6 +130,16 @@ def test_labels_of_the_outer_layer_are_those_of_the_code() -> None:
         "IV": encrypt0.IV,
     }
     assert all(f"`{typ}`" in rows[4][2] for typ in encrypt0.TYPES)
+
+
+def test_the_structure_of_a_release_is_that_of_the_code() -> None:
+    text = re.sub(r"\s+", " ", WIRE)
+    assert f'`{{16: "{release.RELEASE_TYP}"}}`' in text and f"`{{1: {sign1.ESP256}, 4: kid}}`" in text
+    assert f"A device knows {release.KEYS} release keys of its hall and wants signatures of {release.THRESHOLD}" in text
+    rows = {title: high for _, title, _, _, high, _ in field.rows(release.ROWS)}
+    assert rows["size_bytes"] == release.BUNDLE_BYTES_MAX
+    chunk = {title: high for _, title, _, _, high, _ in field.rows(command.CHUNK_ROWS)}
+    assert (chunk["data"], chunk["offset"]) == (command.CHUNK_BYTES_MAX, release.BUNDLE_BYTES_MAX)
 
 
 def test_labels_of_the_inner_layer_are_those_of_the_code() -> None:

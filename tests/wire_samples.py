@@ -3,7 +3,7 @@
 Functions, not constants: each call gives fresh values that a test may spoil.
 """
 
-from protocol import command, disclosure, event, heartbeat, punch, rating, record
+from protocol import command, disclosure, event, heartbeat, punch, rating, record, release
 from protocol.receipt import Receipt
 
 HALL = "yongxing"
@@ -98,6 +98,10 @@ def heartbeat_full():
         heartbeat.ROSTER_VERSION: 0,
         heartbeat.DRIFT_PPM: -17,
         heartbeat.UNKNOWN_FINGERS: 3,
+        heartbeat.RELEASE: 4,
+        heartbeat.UPDATE_SEQUENCE: 6,
+        heartbeat.UPDATE_BYTES: 3584,
+        heartbeat.UPDATE_REFUSED: 5,
     }
 
 
@@ -193,6 +197,24 @@ def decommission():
     return {command.RETIRED: NAME}
 
 
+def update_notice():
+    """Claims of command kind 9."""
+    return {command.RELEASE: b"\xd8\x62\x84"}
+
+
+def update_chunk():
+    """Claims of command kind 10."""
+    return {command.SEQUENCE: 6, command.OFFSET: 3584, command.DATA: bytes(range(64))}
+
+
+def a_notice(**changes):
+    """A release notice. changes: attributes that shall differ."""
+    made = release.Notice("evaluator", 6, "0.2.0", NOW_S + 86400, 80_000, bytes(range(32)))
+    for name in changes:
+        setattr(made, name, changes[name])
+    return made
+
+
 def roster_row(slot):
     """A row of a big roster."""
     return [slot, "S" + str(100 + slot), "欧阳明"]
@@ -207,6 +229,8 @@ COMMAND_CLAIMS = {
     command.ENROL: slot,
     command.DELETE_FINGER: slot,
     command.DECOMMISSION: decommission,
+    command.UPDATE_NOTICE: update_notice,
+    command.UPDATE_CHUNK: update_chunk,
 }
 
 

@@ -1,7 +1,7 @@
 """An implementation of COSE that is not ours opens our messages and makes its own: pycose, with cbor2 and ecdsa.
 
 Runs in the environment .venv-interop, where nothing of ours is installed. Reads one JSON object from standard input,
-writes one to standard output; bytes are hex. Two tasks, `open` and `make`, see the functions of those names.
+writes one to standard output; bytes are hex. Tasks: `open`, `make` and `release`, see the functions below.
 """
 
 import json
@@ -15,7 +15,7 @@ from pycose.algorithms import AESCCM16128256, CoseAlgorithm, Es256
 from pycose.headers import IV, KID, Algorithm, KIDContext
 from pycose.keys import EC2Key, SymmetricKey
 from pycose.keys.curves import P256
-from pycose.messages import CoseMessage, Enc0Message, Sign1Message
+from pycose.messages import CoseMessage, Enc0Message, Sign1Message, SignMessage
 from pycose.messages.context import CoseKDFContext, PartyInfo, SuppPubInfo
 
 TYPE, DISCLOSURES = 16, 17
@@ -117,10 +117,25 @@ def make_message(task: dict) -> dict:
     return {"message": outer.encode().hex()}
 
 
+def verify_release(task: dict) -> dict:
+    """message, publics (a key for each signature) -> payload, verified (of each)."""
+    notice = CoseMessage.decode(bytes.fromhex(task["message"]))
+    assert isinstance(notice, SignMessage) and notice.phdr[TYPE] == "hs-rel"
+    verified = []
+    for signer, public in zip(notice.signers, task["publics"], strict=True):
+        assert signer.phdr[Algorithm] is Esp256
+        signer.key = _signing_key({"signing_public": public})
+        verified.append(bool(signer.verify_signature()))
+    return {"payload": notice.payload.hex(), "verified": verified}
+
+
+TASKS = {"open": open_message, "make": make_message, "release": verify_release}
+
+
 def judge(task: dict) -> dict:
     """The result of a task, or {"refused": name of the exception}."""
     try:
-        return (open_message if task["do"] == "open" else make_message)(task)
+        return TASKS[task["do"]](task)
     except Exception as error:
         return {"refused": type(error).__name__}
 

@@ -1,4 +1,4 @@
-"""Writes the golden vectors of this folder and section 8 of WIRE.md anew: `python tests/vectors/generate.py`.
+"""Writes the golden vectors of this folder and section 9 of WIRE.md anew: `python tests/vectors/generate.py`.
 
 They change only with the wire, which is a new profile then. Everything comes from fixed keys and seeded randomness
 (golden_messages.py and golden_keys.py beside this folder), so a second run writes the same bytes.
@@ -37,7 +37,7 @@ def notation(value: object) -> str:
 def message_file(name: str) -> dict[str, object]:
     """What NAME.json holds."""
     values = golden_messages.make(name, host_suite)
-    plain = values.get("payload", values["content"])
+    plain = values["payload"] if "payload" in values else values["content"]
     return {"note": NOTE, **values, "notation": notation(cbor.decode(bytes.fromhex(plain)))}
 
 
@@ -55,7 +55,7 @@ def files() -> dict[str, str]:
     return texts | {"command-roster-of-60.hex": golden_messages.big_roster(host_suite).hex() + "\n"}
 
 
-# What section 8 shows of a message, in the order of its making.
+# What section 9 shows of a message, in the order of its making.
 _SHOWN = {
     "rating-walk-up": ("disclosures", "digests", "notation", "payload"),
     "punch": (
@@ -69,7 +69,7 @@ _INTRODUCTIONS = {
     "punch": "A whole message up, step by step: `content` is the COSE_Sign1, padded to 376 bytes.",
     "receipt": "A message down: `content` is the receipt itself.",
 }
-SECTION = "## 8. Worked bytes\n"
+SECTION = "## 9. Worked bytes\n"
 
 
 def _shown(values: dict[str, object]) -> str:
@@ -86,7 +86,7 @@ def _shown(values: dict[str, object]) -> str:
 
 
 def worked_bytes() -> str:
-    """Section 8 of WIRE.md."""
+    """Section 9 of WIRE.md."""
     keys = golden_messages.keys(host_suite())
     parts = [
         SECTION,
