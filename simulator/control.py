@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from simulator.peripherals import Display, Hands
+from simulator.peripherals import PATIENCE_S, Display, Hands
 from simulator.sensor import CAPACITY
 
 # One line: the statuses of a whole hall fit, noise does not.
@@ -146,6 +146,7 @@ async def _press(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]
 
 async def _touch(subject: Subject, request: Mapping[str, Any]) -> dict[str, Any]:
     finger = _whole(request, "finger", -1, CAPACITY - 1)
+    await _asked(subject)
     return await _act(subject, lambda answered: subject.hands.touch(finger, answered))
 
 
@@ -169,6 +170,15 @@ _DEEDS: dict[str, Callable[[Subject, Mapping[str, Any]], Coroutine[Any, Any, dic
     "look": _look,
     "power_cut": _cut_power,
 }
+
+
+async def _asked(subject: Subject) -> None:
+    """People lay a finger when the door asks for one; after PATIENCE_S all the same."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while asyncio.get_running_loop().time() < deadline:
+        if str((await subject.status()).get("screen")).startswith("ready"):
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 async def _act(subject: Subject, action: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> dict[str, Any]:

@@ -346,4 +346,4 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Play the demo of these options; its exit status, 0 only where every number agrees."""
-    return asyncio.run(play(arguments, time.time()))
+    return asyncio.run(play(arguments, psutil.Process().create_time()))

@@ -5,6 +5,7 @@ import asyncio
 import gc
 import json
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from simulator import vm_device
@@ -14,6 +15,8 @@ from simulator.vm_device import VmDevice
 
 # Devices begin this far apart: a hall that is switched on at once must not shake hands all in the same moment.
 _STAGGER_S = 0.02
+# A device boots in a second; whoever starts a fleet waits for READY no longer than twice this.
+BOOT_TIMEOUT_S = 20.0
 
 
 def roster_slots(hall: Path) -> tuple[int, ...]:
@@ -74,11 +77,24 @@ async def serve(arguments: argparse.Namespace) -> None:
             await device.start()
             await asyncio.sleep(_STAGGER_S)
         _freeze_heap()
+        await _booted(devices)
         print(f"READY {port}", flush=True)
         await stop.wait()
     finally:
         await control.close()
         await asyncio.gather(*(device.stop() for device in devices.values()))
+
+
+async def _booted(devices: Mapping[str, VmDevice | DeskDevice]) -> None:
+    """Wait until every device answers, at most BOOT_TIMEOUT_S: one that cannot boot is for the control port to tell."""
+    deadline_s = asyncio.get_running_loop().time() + BOOT_TIMEOUT_S
+    for device in devices.values():
+        while asyncio.get_running_loop().time() < deadline_s:
+            try:
+                await device.status()
+                break
+            except OSError:
+                await asyncio.sleep(_STAGGER_S)
 
 
 def _heap(arguments: argparse.Namespace) -> str:

@@ -25,6 +25,7 @@ class Device:
         self.restarts = 0
         self.thanks = 0
         self.off = False
+        self.screens = ["ready"]  # what it says at each look, the last one from then on
 
     class _Hands(Hands):
         def __init__(self, device: "Device", obey: Callable[["Device"], None]) -> None:
@@ -47,7 +48,11 @@ class Device:
     async def status(self) -> dict[str, Any]:
         if self.off:
             raise ConnectionError(f"{self.device} is off")
-        return {"device": self.device, "thanks": self.thanks}
+        return {
+            "device": self.device,
+            "thanks": self.thanks,
+            "screen": self.screens.pop(0) if self.screens[1:] else self.screens[0],
+        }
 
     def cut_power(self) -> None:
         self.restarts += 1
@@ -90,6 +95,23 @@ async def ask(port: int) -> AsyncIterator[Ask]:
     await client.close()
 
 
+async def test_a_finger_is_laid_when_the_door_asks_for_one(ask: Ask, devices: dict[str, Device]) -> None:
+    """The person before has just been thanked: a finger that follows at once would be the same touch."""
+    device = devices["e-001"]
+    device.screens = ["punched", "punched", "ready_in"]
+    assert (await ask(do="touch", device="e-001", finger=3))["thanked"]
+    assert device.screens == ["ready_in"] and device.acts == [("touch", 3)]
+
+
+async def test_a_door_that_asks_for_nothing_is_touched_all_the_same(
+    ask: Ask, devices: dict[str, Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "PATIENCE_S", 0.1)
+    devices["e-001"].screens = ["sensor"]
+    await ask(do="touch", device="e-001", finger=3)
+    assert devices["e-001"].acts == [("touch", 3)]
+
+
 async def test_a_press_that_is_thanked_for_says_so(ask: Ask, devices: dict[str, Device]) -> None:
     assert await ask(do="press", device="e-001", level=4) == {"thanked": True, "refusal": ""}
     assert await ask(do="touch", device="e-001", finger=-1) == {"thanked": True, "refusal": ""}
@@ -123,7 +145,7 @@ async def test_the_statuses_of_all_that_answer_hide_nobody(ask: Ask, devices: di
     devices["e-002"].off = True
     found = (await ask(do="statuses"))["devices"]
     assert [one["device"] for one in found] == ["e-001", "e-003", "e-004"]
-    assert found[0] == {"device": "e-001", "thanks": 0, "pid": 4711, "restarts": 0, "seen": {}}
+    assert found[0] == {"device": "e-001", "thanks": 0, "screen": "ready", "pid": 4711, "restarts": 0, "seen": {}}
     assert await ask(do="status", device="e-001") == found[0]
     assert "error" in await ask(do="status", device="e-002")
 
