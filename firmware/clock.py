@@ -9,6 +9,7 @@ direction of the next punch; held, it opens the enrolment (see enrolment.py).
 import asyncio
 
 from firmware.fingerprint import BLUE, BREATHING, FLASHING, ON, RED, Fingerprint
+from firmware.identity import REMOVAL, has_file
 from firmware.journal import JournalFull
 from firmware.notice import Notice
 from firmware.punches import Punches
@@ -25,8 +26,14 @@ _POLL_MS = 20
 _GOOD = ("punched", "in", "out", "enrolled", "deleted")
 
 
+class Held(Exception):
+    """The clock takes nothing any more: whoever waits for a person does not go on."""
+
+
 class Clock:
-    """The app of a device (see device.py). As the desk of an enrolment: show(), finger(), lifted(), button()."""
+    """The app of a device (see device.py). As the desk of an enrolment: show(), finger(), lifted(), button(); those
+    that wait raise Held once nothing is taken any more.
+    """
 
     def __init__(self, device):
         self._device = device
@@ -43,6 +50,9 @@ class Clock:
         self._held = False
         self._orders = []  # async functions that want the sensor for themselves
         self._in_dialogue = False
+        self._busy = False  # a finger or a dialogue is being served
+        self._beginning = asyncio.Lock()
+        self._removing = has_file(device.identity.root, REMOVAL)
         self._pressed = None
 
     @property
@@ -60,8 +70,9 @@ class Clock:
         return self._punches.touches
 
     def show(self, word, *values):
-        """A text on the display."""
-        self._notice.show(word, *values)
+        """A text on the display; once it is held the reason for that stays."""
+        if not self._held:
+            self._notice.show(word, *values)
 
     def counts(self):
         """What only the heartbeat of a clock has."""
@@ -92,10 +103,12 @@ class Clock:
     def hold(self, word):
         """Take nothing any more, and say why. There is no way back but a reboot."""
         self._held = True
-        self.show(word)
+        self._notice.show(word)
 
     async def forget(self):
-        """Erase every template; False when the sensor does not do it now."""
+        """Erase every template; False when the sensor does not do it now, or still serves somebody."""
+        if self._busy:
+            return False
         try:
             await self._begin()
             await self._sensor.clear()
@@ -121,12 +134,20 @@ class Clock:
             self.show("fault")
 
     async def _begin(self):
-        """Make sure that the sensor listens, with the password that the hall has set. Raises SensorError."""
+        """Make sure that the sensor listens, with the password that the hall has set, and has forgotten whom it has to.
+
+        Raises SensorError.
+        """
         wanted = self._device.settings.get(command.SENSOR_PASSWORD)
-        if self._faulty or self._sensor.password != wanted:
-            self._faulty = True
-            await self._log_in(wanted)
-            self._faulty = self._told = False
+        async with self._beginning:
+            if self._faulty or self._sensor.password != wanted:
+                self._faulty = True
+                await self._log_in(wanted)
+                self._faulty = self._told = False
+            if self._removing:
+                from firmware import removal
+
+                self._removing = not await removal.finish(self._device, self._sensor)
 
     async def _log_in(self, wanted):
         """A new sensor has no password; it takes the hall's once."""
@@ -177,11 +198,20 @@ class Clock:
         """The first true value of look() within a person's `limit_ms`; None when there was none."""
         ends_ms = self._device.uptime.ms() + limit_ms
         while self._device.uptime.ms() < ends_ms:
+            self._go_on()
             found = look()
             if found:
                 return found
             await self._device.board.network_clock.sleep_ms(_POLL_MS)
         return None
+
+    def _go_on(self):
+        if self._held:
+            raise Held()
+
+    async def _glass_is_free(self):
+        while not self._touch.value() and not self._held:
+            await self._device.board.network_clock.sleep_ms(_POLL_MS)
 
     async def finger(self, limit_ms):
         """Wait for a finger on the glass; None when none came within a person's `limit_ms`."""
@@ -189,8 +219,8 @@ class Clock:
 
     async def lifted(self):
         """Wait until the glass is free."""
-        while not self._touch.value():
-            await self._device.board.network_clock.sleep_ms(_POLL_MS)
+        await self._glass_is_free()
+        self._go_on()
 
     async def button(self, limit_ms):
         """PRESSED or HELD, None when nobody pressed within a person's `limit_ms`."""
@@ -203,14 +233,19 @@ class Clock:
         self._in_dialogue, self._pressed = True, None
         try:
             await self._begin()
-            self.show(*await work())
+            self.show(*(("full",) if self._removing else await work()))
         except SensorError as error:
             if unclear(error):
                 self.show("unknown")
             else:
                 self._fail(error)
+        except (OSError, MemoryError):
+            self.show("fault")
+        except Held:
+            pass
         finally:
             self._in_dialogue = False
+            self._removing = has_file(self._device.identity.root, REMOVAL)
 
     async def _watch(self):
         """The button."""
@@ -237,13 +272,12 @@ class Clock:
         work = await self._next()
         if self._held:
             return
-        if work:
-            await self._dialogue(work)
-        else:
-            await self._identify()
+        self._busy = True
+        await (self._dialogue(work) if work else self._identify())
+        self._busy = False
         await self._lamp()
         await self._device.clock.sleep_ms(ANSWER_MS)
-        await self.lifted()
+        await self._glass_is_free()
 
     async def _listen(self):
         """Fingers, one after the other: each has to leave the glass before the next."""

@@ -1,11 +1,12 @@
 """Enrolment: whose finger lies in which slot, decided by an administrator's finger, told in the stream.
 
     hold the button, or a command -> an administrator's finger -> [choose a person] -> three touches -> stored
-Two touches make the template, the third proves it. Where no administrator has a finger in the sensor yet, a command may
-ask for an administrator's own: it is signed by the hall. Nobody else gets in that way. A finger that is known already
-is not stored again: it would be two people.
+Two touches make the template, the third proves it before it is stored. Where no administrator has a finger in the
+sensor yet, a command may ask for an administrator's own: it is signed by the hall. Nobody else gets in that way. A
+finger that is known already is not stored again: it would be two people.
 """
 
+from firmware import removal
 from firmware.fingerprint import holds
 from firmware.push_button import HELD
 from firmware.self_check import report
@@ -27,7 +28,9 @@ class Enrolment:
     """device: see device.py. sensor: Fingerprint. desk: the clock: show(word, *values), async finger(limit_ms), async
     lifted(), async button(limit_ms).
 
-    menu() and order() return the name of the text that says how it ended. Both raise SensorError.
+    menu(), order() and delete() return the name of the text that says how it ended, and its value. All raise
+    SensorError, and OSError when the flash fails; what they had begun then is a removal that is due (see removal.py).
+    So it is when the text is "full".
     """
 
     def __init__(self, device, sensor, desk):
@@ -64,12 +67,13 @@ class Enrolment:
         return self._refused(slot) if by is None else await self._enrol(row[0], by)
 
     async def delete(self, slot, by=""):
-        """Forget the finger of this slot; the text that says so. The event needs room before the finger goes."""
+        """Forget the finger of this slot. Its event needs room before the finger goes, and comes when it is gone."""
         if not self._device.journal.has_room():
             return ("full",)
         staff = self._device.settings.staff(slot) or ("", "")
-        await self._sensor.delete(slot)
-        report(self._device, event.FINGER_DELETED, slot, staff[0], by)
+        removal.begin(self._device.identity.root, slot, staff[0], by)
+        if not await removal.finish(self._device, self._sensor):
+            return ("full",)
         return "deleted", staff[1] or "%d" % slot
 
     def _refused(self, slot):
@@ -120,7 +124,7 @@ class Enrolment:
             raise
 
     async def _touches(self, row, by):
-        """Three touches of one finger. The event comes first: no template is ever in the sensor unseen."""
+        """Three touches of one finger."""
         slot, sensor = row[0], self._sensor
         if not await self._touch(row, 1, 1):
             return ("failed",)
@@ -130,17 +134,19 @@ class Enrolment:
         if not await self._touch(row, 2, 2):
             return ("failed",)
         await sensor.merge()
-        if not report(self._device, event.FINGER_ENROLLED, slot, row[1], by):
-            return ("full",)
-        proven = False
-        try:
-            await sensor.store(slot)
-            proven = await self._touch(row, TOUCHES, 1) and (await sensor.search(1))[0] == slot
-        finally:
-            if not proven:
-                report(self._device, event.FINGER_DELETED, slot, row[1], by)
-                await sensor.delete(slot)
-        return ("enrolled", row[2]) if proven else ("failed",)
+        if not await self._touch(row, TOUCHES, 1) or not await sensor.match():
+            return ("failed",)
+        return await self._store(row, by)
+
+    async def _store(self, row, by):
+        """The event comes first: no template is ever in the sensor unseen. What ends it half way removes the finger."""
+        root = self._device.identity.root
+        removal.begin(root, row[0], row[1], by)
+        stored = report(self._device, event.FINGER_ENROLLED, row[0], row[1], by)
+        if stored:
+            await self._sensor.store(row[0])
+        removal.cancel(root)
+        return ("enrolled", row[2]) if stored else ("full",)
 
     async def _touch(self, row, number, buffer):
         """One touch into a buffer; False when nobody touched."""

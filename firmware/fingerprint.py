@@ -11,6 +11,7 @@ from firmware.sensor_packet import (
     ANSWER_BYTES_MAX,
     BROKEN,
     COMMAND,
+    NO_MATCH,
     NOT_FOUND,
     RECEIVE_ERROR,
     SILENT,
@@ -20,7 +21,7 @@ from firmware.sensor_packet import (
     unclear,
 )
 
-GET_IMAGE, IMAGE_TO_TEMPLATE, SEARCH, MERGE, STORE = 0x01, 0x02, 0x04, 0x05, 0x06
+GET_IMAGE, IMAGE_TO_TEMPLATE, MATCH, SEARCH, MERGE, STORE = range(1, 7)
 DELETE, CLEAR, READ_PARAMETERS = 0x0C, 0x0D, 0x0F
 SET_PASSWORD, VERIFY_PASSWORD, TEMPLATE_COUNT, READ_SLOTS, AURA_LED = 0x12, 0x13, 0x1D, 0x1F, 0x35
 # Aura lamp of the R503: how it shines, and its colours.
@@ -161,9 +162,19 @@ class Fingerprint:
         """Both buffers become one template, in both of them. COMBINE_FAILED: they are of different fingers."""
         await self._ask(bytes((MERGE,)))
 
+    async def match(self):
+        """True when the finger in buffer 1 is that of buffer 2."""
+        try:
+            await self._ask(bytes((MATCH,)), 2)
+            return True
+        except SensorError as error:
+            if error.code == NO_MATCH:
+                return False
+            raise
+
     async def store(self, slot):
-        """The template in buffer 1 goes to this slot, over what is there."""
-        await self._ask(struct.pack(">BBH", STORE, 1, slot))
+        """The template in buffer 2 goes to this slot, over what is there."""
+        await self._ask(struct.pack(">BBH", STORE, 2, slot))
 
     async def delete(self, slot):
         """The template of this slot is gone; one that is not there is as well."""

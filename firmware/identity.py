@@ -12,6 +12,8 @@ SECRETS = ("/signing.key", "/agreement.key", "/tls.key", "/wifi.cbor")
 ERASED = "/erased"
 # What ended the last run (see crash.py).
 CRASH = "/crash"
+# A finger that the sensor has to forget (see removal.py).
+REMOVAL = "/removal"
 # A file that says that the device was decommissioned (see retirement.py).
 RETIRING = "/retiring"
 

@@ -8,8 +8,9 @@ from protocol.record import NO_TIME
 REPEAT_MS = 60000
 # As many unknown touches in a row are worth an event: somebody tries, or a roster is missing.
 UNKNOWN_IN_A_ROW = 5
-# People whose last punch is remembered; the oldest gives way. A door sees fewer in a minute.
-_RECENT_MAX = 16
+# People whose last punch is remembered; the oldest gives way. With every finger the door needs a second and a half for
+# its answer alone: there are fewer in a minute.
+_RECENT_MAX = 64
 
 
 class Punches:

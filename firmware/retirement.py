@@ -12,7 +12,7 @@ from firmware.journal import JournalFull
 from firmware.self_check import report
 from protocol import event
 
-_FILES = ("/config.0", "/config.1", "/roster.0", "/roster.1", "/draft.0", "/draft.1", "/receipt.0", "/receipt.1")
+_TWINS = ("/config", "/roster", "/draft", "/receipt")
 # Templates that cannot be erased now are tried again: the sensor may have lost its plug.
 RETRY_MS = 2000
 
@@ -23,7 +23,8 @@ def erase_all(root, feed):
         journal = ["/journal/" + name for name in os.listdir(root + "/journal")]
     except OSError:
         journal = []
-    erasure.erase(root, list(identity.SECRETS) + list(_FILES) + journal, feed)
+    settings = [name + copy for name in _TWINS for copy in (".0", ".1")] + [identity.REMOVAL]
+    erasure.erase(root, list(identity.SECRETS) + settings + journal, feed)
 
 
 def begin(root):

@@ -38,7 +38,7 @@ CONFIRMATIONS = """
 -1 silent
 -2 broken packet
 """
-RECEIVE_ERROR, NO_FINGER, NOT_FOUND, COMBINE_FAILED, WRONG_PASSWORD = 0x01, 0x02, 0x09, 0x0A, 0x13
+RECEIVE_ERROR, NO_FINGER, NO_MATCH, NOT_FOUND, COMBINE_FAILED, WRONG_PASSWORD = 0x01, 0x02, 0x08, 0x09, 0x0A, 0x13
 SILENT, BROKEN = -1, -2
 # Pictures that another touch mends: messy image, too few points, invalid image.
 _UNCLEAR = (0x06, 0x07, 0x15)

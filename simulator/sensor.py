@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 _HEAD = 0xEF01
 _ADDRESS = 0xFFFFFFFF
 _COMMAND, _ACKNOWLEDGE = 0x01, 0x07
-OK, BAD_PACKET, NO_FINGER, NOT_FOUND, COMBINE_FAILED = 0x00, 0x01, 0x02, 0x09, 0x0A
+OK, BAD_PACKET, NO_FINGER, NO_MATCH, NOT_FOUND, COMBINE_FAILED = 0x00, 0x01, 0x02, 0x08, 0x09, 0x0A
 BAD_SLOT, DELETE_FAILED, WRONG_PASSWORD, INVALID_IMAGE, PASSWORD_NEEDED = 0x0B, 0x10, 0x13, 0x15, 0x21
 # What a sensor with the manual's handshake says once it has power.
 READY = 0x55
@@ -48,8 +48,8 @@ class Sensor:
         self._pending = b""
         self._forget()
         self._deeds: dict[int, Callable[[bytes], bytes]] = {
-            0x01: self._take_picture, 0x02: self._make_features, 0x04: self._search, 0x05: self._merge,
-            0x06: self._store, 0x0C: self._delete, 0x0D: self._clear, 0x0F: self._parameters,
+            0x01: self._take_picture, 0x02: self._make_features, 0x03: self._match, 0x04: self._search,
+            0x05: self._merge, 0x06: self._store, 0x0C: self._delete, 0x0D: self._clear, 0x0F: self._parameters,
             0x12: self._set_password, 0x13: self._log_in, 0x1D: self._count, 0x1F: self._slots,
             0x35: self._done, 0x36: self._done, 0x40: self._done,
         }  # fmt: skip
@@ -131,6 +131,11 @@ class Sensor:
             if start <= slot < start + count and self.templates[slot] == finger and finger != -1:
                 return struct.pack(">BHH", OK, slot, _SCORE)
         return struct.pack(">BHH", NOT_FOUND, 0, 0)
+
+    def _match(self, _arguments: bytes) -> bytes:
+        first, second = self._buffers.get(1), self._buffers.get(2)
+        same = first is not None and first == second
+        return struct.pack(">BH", OK if same else NO_MATCH, _SCORE if same else 0)
 
     def _merge(self, _arguments: bytes) -> bytes:
         first, second = self._buffers.get(1), self._buffers.get(2)

@@ -103,6 +103,21 @@ async def test_the_same_person_within_a_minute_is_one_punch():
 
 
 @timeless
+async def test_nobody_of_a_rush_punches_twice():
+    """As many as the door can take in a minute, and then the first one again."""
+    bench = await a_clock()
+    rush = range(1, 26)
+    give_roster(bench, 2, [[slot, f"S{slot:03}", "王琳"] for slot in rush])
+    bench.sensor.templates = {slot: slot for slot in rush}
+    began_ms = bench.device.uptime.ms()
+    for finger in rush:
+        assert await touch(bench, finger) == "punched"
+    assert await touch(bench, 1) == "repeated"
+    assert bench.device.uptime.ms() - began_ms < REPEAT_MS + 1000
+    assert staff(bench) == [f"S{slot:03}" for slot in rush]
+
+
+@timeless
 async def test_the_minute_begins_with_the_punch_and_not_with_the_last_touch():
     bench = await a_clock()
     words = [await touch(bench, 1)]

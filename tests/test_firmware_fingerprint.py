@@ -311,7 +311,8 @@ async def test_commands_of_several_tasks_do_not_meet_on_the_wire():
         ("search", (), "04 01 0000 00c8"),
         ("search", (2,), "04 02 0000 00c8"),
         ("merge", (), "05"),
-        ("store", (0x0123,), "06 01 0123"),
+        ("match", (), "03"),
+        ("store", (0x0123,), "06 02 0123"),
         ("delete", (0x0123,), "0c 0123 0001"),
         ("clear", (), "0d"),
         ("slots", (), "1f 00"),
@@ -393,6 +394,7 @@ CALLS = {
     "search": (),
     "identify": (),
     "merge": (),
+    "match": (),
     "store": (5,),
     "delete": (3,),
     "clear": (),
@@ -434,9 +436,24 @@ async def test_two_touches_of_different_fingers_make_no_template():
 
 
 @timeless
+async def test_a_finger_is_compared_with_a_template_before_that_is_stored():
+    driver, sensor = await a_sensor(())
+    for buffer in (1, 2):
+        await touch(driver, sensor, 77, buffer)
+    await driver.merge()
+    for finger in (77, 78):
+        await touch(driver, sensor, finger, 1)
+        assert await driver.match() == (finger == 77)
+    await driver.store(5)  # the template, not what was touched last
+    assert sensor.templates == {5: 77}
+    sensor.fault = "silence"
+    assert await failure(driver.match()) == SILENT
+
+
+@timeless
 async def test_a_slot_that_the_sensor_does_not_have_is_refused():
     driver, sensor = await a_sensor((1,))
-    await touch(driver, sensor, 77, 1)
+    await touch(driver, sensor, 77, 2)
     for slot in (driver.capacity, 0xFFFF):
         assert await failure(driver.store(slot)) == 0x0B
         assert await failure(driver.delete(slot)) == 0x10
@@ -575,5 +592,5 @@ async def test_no_command_asks_for_a_picture_or_a_template():
     sensor.receive = lambda data: asked.append(data[9]) or receive(data)
     for name, arguments in CALLS.items():
         await getattr(driver, name)(*arguments)
-    assert set(asked) == {0x01, 0x02, 0x04, 0x05, 0x06, 0x0C, 0x0D, 0x0F, 0x12, 0x13, 0x1D, 0x1F, 0x35}
+    assert set(asked) == {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x0D, 0x0F, 0x12, 0x13, 0x1D, 0x1F, 0x35}
     assert sensor.biometrics == 0
