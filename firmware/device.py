@@ -159,7 +159,6 @@ class Device:
         knows in memory: everything in the journal is sealed already.
         """
         if self.settings.get(command.ERASE_ON_TAMPER):
-            report(self, event.KEYS_ERASED, self.journal.head)
             self.app.hold("locked")
             from firmware import erasure  # once in a lifetime: it need not lie in the heap
 

@@ -10,11 +10,6 @@ def minute_of_day(utc_s, offset_min):
     return (utc_s // 60 + offset_min) % DAY_MIN
 
 
-def day(utc_s, offset_min):
-    """Number of the hall's day; only grows."""
-    return (utc_s // 60 + offset_min) // DAY_MIN
-
-
 def is_within(minute, begins, ends):
     """True from `begins` to just before `ends`, over midnight where `ends` is the smaller one; never for equal ones."""
     if begins <= ends:
@@ -22,6 +17,6 @@ def is_within(minute, begins, ends):
     return minute >= begins or minute < ends
 
 
-def is_check_time(minute, opening):
-    """True in the ten minutes before the hall opens."""
-    return is_within(minute, (opening - CHECK_BEFORE_MIN) % DAY_MIN, opening)
+def since_check_min(utc_s, opening, offset_min):
+    """0 … 1439: minutes since the hour of the opening check, CHECK_BEFORE_MIN before the hall opens, was last there."""
+    return (utc_s // 60 + offset_min - opening + CHECK_BEFORE_MIN) % DAY_MIN

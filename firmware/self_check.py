@@ -2,7 +2,7 @@
 
 The first one waits a moment for link and time. After it a fault, its mend, and once a day the state as it is become
 events; and ten minutes before the hall opens the state is an event of its own, whatever it is: what the shift leader
-has to know then (the seed document, article 12).
+has to know then (the seed document, article 12). A device that learns the time only later does it then, and says so.
 """
 
 from firmware import schedule
@@ -24,6 +24,10 @@ DAY_ROUNDS = 24 * 60
 # Below this littlefs has no room to move what it rewrites (16 blocks of 4 KiB).
 FLASH_LOW_BYTES = 65536
 _LOOK_MS = 1000
+# At the end of the text of an opening check that was not done before the hall opened.
+_LATE = " late"
+# Who learns the time in the evening is not checked for the morning: the next opening is nearer.
+_LATE_MAX_MIN = 12 * 60
 
 
 def report(device, code, value, text="", by=""):
@@ -67,7 +71,10 @@ class SelfCheck:
         self.told = -1
         self._rounds = 0
         self._open = False
-        self._checked_day = -1
+        self._owed = ()  # codes of events about the lid for which the journal had no room
+        # Who knew the time at an earlier run had its opening check then, if that was after its hour.
+        self._checked_s = device.wall_clock.floor_s
+        self._tried_min = 0
 
     async def faults(self):
         """The bits of everything that is wrong at this moment."""
@@ -87,29 +94,44 @@ class SelfCheck:
     async def _look(self):
         """One second: the display stays true, and an opened lid is an event at once."""
         self._notice.refresh()
-        opened = not self._device.board.tamper.value()
-        if opened != self._open and (not opened or report(self._device, event.TAMPER, 1)):
-            self._open = opened
-            if opened:
-                self._device.lid_opened()
-        if self._is_opening_time():
-            await self._check_opening()
+        self._look_at_lid()
+        since_min = self._opening_due()
+        if since_min >= 0:
+            await self._check_opening(since_min)
         await self._device.board.network_clock.sleep_ms(_LOOK_MS)
 
-    def _is_opening_time(self):
-        """True when today's opening check is due."""
-        get, now_s = self._device.settings.get, self._device.wall_clock.now_s()
-        opening = get(command.OPENING_MIN)
-        if not now_s or opening is None:
-            return False
-        offset_min = get(command.UTC_OFFSET_MIN)
-        minute, today = schedule.minute_of_day(now_s, offset_min), schedule.day(now_s, offset_min)
-        return today != self._checked_day and schedule.is_check_time(minute, opening)
+    def _look_at_lid(self):
+        """What an opened lid leads to waits for nothing; its events come as soon as the journal takes them."""
+        device, was_open = self._device, self._open
+        self._open = not device.board.tamper.value()
+        begins = self._open and not was_open
+        if begins:
+            erases = device.settings.get(command.ERASE_ON_TAMPER)
+            self._owed = (event.TAMPER, event.KEYS_ERASED) if erases else (event.TAMPER,)
+        # A report costs a signature before it learns that there is no room.
+        while self._owed and (begins or device.journal.has_room()) and report(device, self._owed[0], 1):
+            self._owed = self._owed[1:]
+        if begins:
+            device.lid_opened()
 
-    async def _check_opening(self):
+    def _opening_due(self):
+        """Minutes since its hour when an opening check is due, once a minute while the journal takes none; else -1."""
+        get, now_s = self._device.settings.get, self._device.wall_clock.now_s()
+        opening, now_min = get(command.OPENING_MIN), now_s // 60
+        if not now_s or opening is None or now_min == self._tried_min:
+            return -1
+        since_min = schedule.since_check_min(now_s, opening, get(command.UTC_OFFSET_MIN))
+        if since_min >= _LATE_MAX_MIN or self._checked_s // 60 >= now_min - since_min:
+            return -1
+        self._tried_min = now_min
+        return since_min
+
+    async def _check_opening(self, since_min):
         found, device = await self.faults(), self._device
-        if report(device, event.OPENING_CHECK, found, names(found)):
-            self._checked_day = schedule.day(device.wall_clock.now_s(), device.settings.get(command.UTC_OFFSET_MIN))
+        text = names(found) + (_LATE if since_min >= schedule.CHECK_BEFORE_MIN else "")
+        if report(device, event.OPENING_CHECK, found, text.strip()):
+            self._checked_s = device.wall_clock.now_s()
+            device.wall_clock.persist()
             self.told, self._rounds = found, 0
 
     async def _round(self):

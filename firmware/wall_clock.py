@@ -57,7 +57,8 @@ class WallClock:
         change_ms = offset_ms - self._offset_ms if self.source != NO_TIME else 0
         self._offset_ms = offset_ms
         self.source = GATEWAY_TIME
-        self._persist()
+        if self.now_s() >= self.floor_s + _PERSIST_S or not self._file.content:
+            self.persist()
         stepped = abs(change_ms) > STEP_MS + half_trip_ms
         self._estimate(now_ms, stepped)
         return change_ms if stepped else 0
@@ -71,11 +72,13 @@ class WallClock:
             drift = (self._anchor[1] - self._offset_ms) * 1000000 // (now_ms - self._anchor[0])
             self.drift_ppm = max(-_DRIFT_MAX_PPM, min(_DRIFT_MAX_PPM, drift))
 
-    def _persist(self):
-        now_s = self.now_s()
-        if now_s >= self.floor_s + _PERSIST_S or not self._file.content:
-            self.floor_s = now_s
-            self._file.store(now_s.to_bytes(8, "big"))
+    def persist(self):
+        """The time of this moment, which must be known, is the floor now; over a reboot only where flash takes it."""
+        self.floor_s = self.now_s()
+        try:
+            self._file.store(self.floor_s.to_bytes(8, "big"))
+        except OSError:  # what says so is whatever has to be recorded
+            pass
 
     def now_s(self):
         """UTC seconds, or 0 while nobody has told the time."""

@@ -6,13 +6,15 @@ import hashlib
 import traceback
 from pathlib import Path
 
-from desk_bench import MORNING_S, Bench
+import pytest
+from desk_bench import MORNING_S, NAMES, Bench
 from memory_broker import MemoryBroker
 from virtual_time import timeless, until
 
 from firmware import crash, schedule
+from firmware.buttons import STUCK_MS
 from firmware.journal import BLOCK_BYTES, JournalFull
-from firmware.self_check import BUTTONS, LINK
+from firmware.self_check import BUTTONS, CLOCK, DISPLAY, FLASH, FLASH_LOW_BYTES, LID, LINK, SENSOR, names
 from protocol import command, event, heartbeat, rating, record, sealed_record
 
 RATED = {rating.WINDOW: "01", rating.OUTCOME: rating.RATED, rating.LEVEL: 5, rating.MODE: rating.WALK_UP}
@@ -324,6 +326,123 @@ async def test_the_opening_check_is_told_even_when_everything_is_well_and_when_i
         )
 
 
+def break_part(bench, bit):
+    """Break what this bit of a check stands for."""
+    board = bench.board
+
+    def dead(address, data):
+        raise OSError(19)
+
+    if bit == BUTTONS:
+        (board.buttons[2] if bench.who.kind == "evaluator" else board.button).value(0)
+    elif bit == DISPLAY:
+        board.display.writeto = dead
+    elif bit == SENSOR:
+        bench.sensor.unplug()
+    elif bit == FLASH:
+        board.free_flash_bytes = lambda: FLASH_LOW_BYTES - 1
+    elif bit == LINK:
+        bench.broker.refusing = True
+        bench.broker.cut()
+    elif bit == LID:
+        board.tamper.value(0)
+
+
+@timeless
+@pytest.mark.parametrize(
+    ("kind", "bit"),
+    [("clock", SENSOR)] + [(kind, bit) for kind in NAMES for bit in (0, BUTTONS, DISPLAY, FLASH, LINK, LID)],
+)
+async def test_the_opening_check_finds_whatever_is_broken(kind, bit):
+    bench = Bench(kind).boot()
+    bench.broker = online(bench)
+    bench.tell_time()
+    await until(lambda: bench.device.online, 30)
+    await asyncio.sleep(5)
+    break_part(bench, bit)
+    await asyncio.sleep(STUCK_MS / 1000 + 5)
+    bench.send(command.CONFIG, hall_config(OPENING_MIN=9 * 60 + 5))
+    await until(lambda: openings(bench), 10)
+    [told] = openings(bench)
+    assert (told[event.VALUE], told.get(event.TEXT, "")) == (bit, names(bit))
+
+
+@timeless
+async def test_an_unknown_time_is_found_by_the_first_self_check():
+    """The opening check cannot: without a time there is no opening hour."""
+    bench = Bench().boot()
+    await asyncio.sleep(60)
+    checks = [claims for claims in bench.claims(record.EVENT) if claims[event.CODE] == event.SELF_CHECK]
+    assert checks[0][event.VALUE] == CLOCK | LINK and checks[0][event.TEXT] == "clock link"
+
+
+@timeless
+@pytest.mark.parametrize("after_min", [20, 60, 11 * 60])
+async def test_a_device_that_learns_the_time_only_after_the_opening_is_checked_then_and_says_so(after_min):
+    opening_min = (9 * 60 + 10 - after_min) % 1440  # it is nine o'clock
+    bench = Bench().boot()
+    bench.now_s -= 86400
+    bench.tell_time()
+    bench.send(command.CONFIG, hall_config(OPENING_MIN=opening_min))
+    await asyncio.sleep(5)
+    assert len(openings(bench)) == 1  # yesterday's
+    bench.cut_power()
+    bench.now_s += 86400
+    bench.boot()
+    await asyncio.sleep(120)  # no network in the morning
+    assert len(openings(bench)) == 1
+    bench.tell_time()
+    await asyncio.sleep(3)
+    assert [claims[event.TEXT] for claims in openings(bench)] == ["link late"] * 2
+    for _ in range(3):  # one a day, whatever happens on it
+        bench.cut_power()
+        bench.now_s += 300
+        bench.boot()
+        bench.tell_time()
+        await asyncio.sleep(120)
+        assert len(openings(bench)) == 2
+
+
+@timeless
+async def test_a_reboot_within_the_hour_of_the_opening_check_does_not_repeat_it():
+    bench = Bench().boot()
+    bench.tell_time()
+    bench.send(command.CONFIG, hall_config(OPENING_MIN=9 * 60 + 30))
+    await asyncio.sleep(22 * 60)
+    assert len(openings(bench)) == 1
+    bench.now_s += 25 * 60
+    bench.cut_power()
+    bench.boot()
+    bench.tell_time()
+    await asyncio.sleep(600)
+    assert len(openings(bench)) == 1
+
+
+@timeless
+async def test_who_learns_the_time_half_a_day_after_the_opening_waits_for_the_next():
+    bench = Bench().boot()
+    bench.tell_time()  # 09:00 in the hall
+    bench.send(command.CONFIG, hall_config(OPENING_MIN=21 * 60 + 10))
+    await asyncio.sleep(600)
+    assert openings(bench) == []
+
+
+@timeless
+async def test_an_opening_check_that_the_journal_does_not_take_comes_with_the_receipt():
+    bench = Bench(journal_bytes=QUOTA_BYTES).boot()
+    bench.tell_time()
+    exhaust(bench)
+    bench.send(command.CONFIG, hall_config(OPENING_MIN=9 * 60 + 5))
+    tried = []
+    look = bench.device.board.free_flash_bytes
+    bench.device.board.free_flash_bytes = lambda: tried.append(1) or look()
+    await asyncio.sleep(240)
+    assert openings(bench) == [] and 0 < len(tried) < 20  # not every second
+    bench.receipt(bench.device.journal.head)
+    await asyncio.sleep(61)
+    assert len(openings(bench)) == 1
+
+
 @timeless
 async def test_without_a_known_time_or_an_opening_hour_there_is_no_opening_check():
     bench = Bench().boot()
@@ -340,15 +459,9 @@ async def test_without_a_known_time_or_an_opening_hour_there_is_no_opening_check
 
 def test_hours_of_the_day_go_over_midnight():
     assert schedule.minute_of_day(MORNING_S, 480) == 9 * 60 and schedule.minute_of_day(MORNING_S, -120) == 23 * 60
-    assert schedule.day(MORNING_S, 480) == schedule.day(MORNING_S, -120) + 1
     for minute, inside in ((1079, False), (1080, True), (1439, True), (0, True), (479, True), (480, False)):
         assert schedule.is_within(minute, 1080, 480) is inside
     assert not any(schedule.is_within(minute, 600, 600) for minute in range(1440))
-    assert [minute for minute in range(1440) if schedule.is_check_time(minute, 5)] == [
-        0,
-        1,
-        2,
-        3,
-        4,
-        *range(1435, 1440),
-    ]
+    midnight_s = MORNING_S - 9 * 3600
+    since = [schedule.since_check_min(midnight_s + 60 * minute, 5, 480) for minute in range(-5, 1440)]
+    assert since == [*range(1440), *range(5)]  # five minutes before midnight, for a hall that opens five after it

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from desk_bench import Bench
 from test_firmware_clock import told
-from test_firmware_device import hall_config
+from test_firmware_device import QUOTA_BYTES, exhaust, hall_config
+from test_firmware_enrolment import BOSS, FINGER, a_door, lay
 from test_firmware_evaluator import open_visit
 from test_firmware_evaluator import press as rate
 from virtual_time import timeless, until
 
 from firmware import erasure, retirement
+from firmware.fingerprint import MATCH, SEARCH, STORE
 from firmware.identity import ERASED, RETIRING, SECRETS
 from firmware.locked import Locked
 from protocol import command, event, rating, record
@@ -82,6 +84,24 @@ async def test_an_opened_lid_erases_the_keys_where_configured_and_what_was_thank
     assert any(name.endswith(".seg") for name in files(bench))  # sealed, and owed to the gateway
 
 
+@timeless
+async def test_a_full_journal_saves_no_keys_and_the_lid_is_told_as_soon_as_there_is_room():
+    bench = with_keys(Bench(journal_bytes=QUOTA_BYTES)).boot()
+    bench.tell_time()
+    bench.send(command.CONFIG, hall_config(ERASE_ON_TAMPER=1))
+    await bench.shows("idle")
+    exhaust(bench)
+    bench.board.tamper.value(0)
+    await asyncio.sleep(2)
+    assert bench.screen.word == "locked" and not set(KEYS) & files(bench)
+    assert event.TAMPER not in codes(bench)
+    bench.receipt(bench.device.journal.head)
+    await asyncio.sleep(2)
+    assert codes(bench)[-2:] == [event.TAMPER, event.KEYS_ERASED]
+    await asyncio.sleep(60)
+    assert codes(bench).count(event.TAMPER) == 1
+
+
 # --- decommission
 
 
@@ -123,6 +143,79 @@ async def test_a_decommissioned_clock_erases_its_templates_first_and_waits_for_i
     assert bench.sensor.templates == {}
     bench.receipt(bench.device.journal.head)
     await until(bench.running.done, 10)
+
+
+@timeless
+@pytest.mark.parametrize("touched", [0, 1, 2, 3, 4])
+async def test_a_decommission_ends_an_enrolment_and_leaves_no_template(touched):
+    """touched: how many fingers were laid down by then, the administrator's and up to three of the person."""
+    bench = with_keys(await a_door())
+    bench.send(command.ENROL, {command.SLOT: 2})
+    await bench.shows("admin", 5)
+    for finger in (BOSS, FINGER, FINGER, FINGER)[:touched]:
+        await lay(bench, finger)
+    decommission(bench)
+    await bench.shows("leaving", 1)
+    for _ in range(4):  # whoever stands there goes on
+        await lay(bench, FINGER if touched else BOSS)
+        await bench.hands.push()
+        assert bench.screen.word == "leaving"
+    await until(lambda: event.DECOMMISSIONED in codes(bench), 30)
+    for _ in range(4):
+        await lay(bench, FINGER)
+    await asyncio.sleep(60)
+    assert bench.screen.word == "leaving" and bench.sensor.templates == {}
+    assert codes(bench)[-1] == event.DECOMMISSIONED
+    assert codes(bench).count(event.FINGER_ENROLLED) == (touched == 4) and event.ENROLMENT_REFUSED not in codes(bench)
+    bench.receipt(bench.device.journal.head)
+    await until(bench.running.done, 10)
+    assert isinstance(bench.running.exception(), Reset)
+
+
+@timeless
+@pytest.mark.parametrize("code", [MATCH, STORE, SEARCH])
+async def test_a_decommission_waits_for_whom_the_sensor_is_serving(code):
+    bench = with_keys(await a_door())
+    receive = bench.sensor.receive
+
+    def meanwhile(data):
+        """The command comes while an answer is lost on the wire, and asked for again."""
+        if data[9] != code:
+            return receive(data)
+        bench.sensor.receive = receive
+        decommission(bench)
+        return b""
+
+    if code == SEARCH:
+        bench.sensor.receive = meanwhile
+        await lay(bench, 1)
+    else:
+        bench.send(command.ENROL, {command.SLOT: 2})
+        await bench.shows("admin", 5)
+        for finger in (BOSS, FINGER, FINGER):
+            await lay(bench, finger)
+        bench.sensor.receive = meanwhile
+        await lay(bench, FINGER)
+    await until(lambda: event.DECOMMISSIONED in codes(bench), 30)
+    await asyncio.sleep(60)
+    assert bench.sensor.templates == {} and bench.screen.word == "leaving"
+    kinds = [(made.kind, made.claims.get(event.CODE)) for made, _ in bench.records()][-2:]
+    served = (record.PUNCH, None) if code == SEARCH else (record.EVENT, event.FINGER_ENROLLED)
+    assert kinds[1] == (record.EVENT, event.DECOMMISSIONED)
+    assert kinds[0][0] == served[0] and (code == SEARCH or kinds[0] == served)
+
+
+@timeless
+async def test_a_finger_that_lies_on_the_glass_does_not_hold_up_a_decommission():
+    bench = with_keys(await a_door())
+    bench.send(command.ENROL, {command.SLOT: 2})
+    await bench.shows("admin", 5)
+    bench.sensor.finger = BOSS
+    bench.board.touch.value(0)
+    await bench.shows("lift", 5)
+    decommission(bench)
+    await until(lambda: event.DECOMMISSIONED in codes(bench), 30)
+    assert bench.sensor.templates == {} and bench.screen.word == "leaving"
 
 
 @timeless
