@@ -46,6 +46,8 @@ class Evaluator:
         self._timer = None
         self._typing = None
         self._sounds = None
+        self._failed = asyncio.Event()
+        self._failure = None
         self.thanks = 0
 
     @property
@@ -74,18 +76,33 @@ class Evaluator:
         self._notice.show(word, *values)
 
     def beep(self):
-        self._sounds = asyncio.create_task(self._signals.beep())
+        self._sounds = self._start(self._signals.beep)
 
     def after(self, delay_ms, action):
         """Run `action` after a person's `delay_ms`; only the newest one waits."""
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.create_task(self._wait(delay_ms, action))
+        self._timer = self._start(self._wait, delay_ms, action)
 
     async def _wait(self, delay_ms, action):
         await self._device.clock.sleep_ms(max(0, delay_ms))
         self._timer = None  # before the action: it may start the next one
         action()
+
+    def _start(self, work, *values):
+        """A task that nobody awaits. The exception that it ends with is raised by run()."""
+        return asyncio.create_task(self._guard(work, values))
+
+    async def _guard(self, work, values):
+        try:
+            await work(*values)
+        except Exception as error:
+            self._failure = error
+            self._failed.set()
+
+    async def _fail(self):
+        await self._failed.wait()
+        raise self._failure
 
     def type(self, on_key):
         """Hand every key of the keypad to on_key(char) until the ballot is finished; False where there is none."""
@@ -94,7 +111,7 @@ class Evaluator:
             from firmware.keypad import Keypad  # few halls have one
 
             keypad = Keypad(wires[0], wires[1], self._device.board.network_clock)
-            self._typing = asyncio.create_task(self._type(keypad, on_key))
+            self._typing = self._start(self._type, keypad, on_key)
         return wires is not None
 
     async def _type(self, keypad, on_key):
@@ -226,6 +243,6 @@ class Evaluator:
             self._pressed(await self._buttons.press())
 
     async def run(self):
-        """For ever."""
+        """For ever. Ends only with the exception of a part that failed, a timer's included."""
         self._rest()
-        await asyncio.gather(self._listen(), self._check.run(), self._signals.run())
+        await asyncio.gather(self._listen(), self._check.run(), self._signals.run(), self._fail())

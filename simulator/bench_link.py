@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 
 # As in simulator/vm/bench.py, which is written for another interpreter. Ports below are pin numbers.
-I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 251, 252, 253, 254, 255
+KEYPAD, I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 250, 251, 252, 253, 254, 255
 
 
 class BenchLink:

@@ -159,8 +159,8 @@ class Hands:
             self._set_touch(1)
             await asyncio.sleep(APART_MS / 1000)
 
-    async def push(self, hold_ms: int = HOLD_MS) -> None:
-        """Press the one button of a clock, bouncing both ways, and let go after `hold_ms`."""
+    async def push(self, hold_ms: int = HOLD_MS, answered: asyncio.Event | None = None) -> None:
+        """Press the one button of a clock, bouncing both ways, and let go after `hold_ms`. answered: as for press()."""
         async with self._busy:
             for value in (0, 1):
                 for pause_ms in BOUNCE_MS:
@@ -169,6 +169,8 @@ class Hands:
                     self._set_push(1 - value)
                 self._set_push(value)
                 await asyncio.sleep((HOLD_MS if value else hold_ms) / 1000)
+                if not value:
+                    await _patience(answered)
 
     async def type(self, chars: str, hold_ms: int = KEY_MS) -> None:
         """Press keys of the keypad, one after the other."""

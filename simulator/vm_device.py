@@ -19,9 +19,9 @@ from simulator.vm_process import VmProcess
 HEAP = "96wK"
 # The same program linked (see linking.py) does with what 64 KiB are to a board.
 LINKED_HEAP = "64wK"
-# Pins of board_evaluator.py and board_clock.py: where the bench pulls. A test holds them against those files.
-BUTTON_PINS = (4, 5, 6, 7, 15)
-TOUCH_PIN, PUSH_PIN = 4, 5
+# Pins of board_evaluator.py and board_clock.py: where the bench pulls and looks. A test holds them against those files.
+BUTTON_PINS, LED_PINS = (4, 5, 6, 7, 15), (16, 17, 18, 8, 21)
+TOUCH_PIN, PUSH_PIN, TAMPER_PIN = 4, 5, 9
 KEYPAD_ROW_PINS, KEYPAD_COLUMN_PINS = (12, 13, 14, 38), (39, 40, 41)
 _STATUS_TIMEOUT_S = 5
 # What a device loads at once becomes one module of its image.
@@ -43,6 +43,7 @@ LAYOUT = rom.Layout(
             "firmware.sensor_packet",
         ),
         "firmware.enrolment": (),
+        "firmware.removal": (),
         "firmware.reasons": ("firmware.tags",),
         "firmware.phone": (),
         "firmware.keypad": (),
@@ -102,9 +103,7 @@ class VmDevice:
             self._set_key,
         )
         self.uart = PtyUart(self.hands)
-        self.lamps: dict[int, int] = {}
-        self._key = ""
-        self._columns: dict[int, int] = {}
+        self._outputs: dict[int, int] = {}
         self._link = BenchLink(self._take)
         self._environment = {"HALLSEAL_FLASH": str(self.image), "HALLSEAL_SPEED": str(speed)}
         self._process = VmProcess(rom_image, heap, self._environment, self.log, self._off)
@@ -120,7 +119,6 @@ class VmDevice:
 
     def _off(self) -> None:
         """The process has ended: nobody answers any more. Pins of the next one begin at rest."""
-        self._columns.clear()
         self._link.unplug()
         if self._answer and not self._answer.done():
             self._answer.set_exception(ConnectionError(f"{self.device} went off"))
@@ -139,9 +137,11 @@ class VmDevice:
             if self._answer and not self._answer.done():
                 self._answer.set_result(json.loads(content))
         else:
-            self.lamps[port] = content[0]
-            if port in KEYPAD_ROW_PINS:
-                self._join()
+            self._outputs[port] = content[0]
+
+    def lit(self) -> list[int]:
+        """The lamps of the buttons, level 1 first; 1 is lit."""
+        return [self._outputs.get(pin, 0) for pin in LED_PINS]
 
     def _set_button(self, index: int, value: int) -> None:
         self._link.send(BUTTON_PINS[index], bytes((value,)))
@@ -154,17 +154,14 @@ class VmDevice:
         self._link.send(PUSH_PIN, bytes((value,)))
 
     def _set_key(self, char: str) -> None:
-        self._key = char
-        self._join()
+        """The board joins row and column of this key; "" lets go."""
+        at = KEYS.index(char) if char else 0
+        pins = (KEYPAD_ROW_PINS[at // COLUMNS], KEYPAD_COLUMN_PINS[at % COLUMNS]) if char else (0, 0)
+        self._link.send(bench_link.KEYPAD, bytes((*pins, 1)))  # the row is at rest until its next scan
 
-    def _join(self) -> None:
-        """The key that is down joins its column with its row. A wire that stays as it is says nothing."""
-        row, column = divmod(KEYS.find(self._key), COLUMNS) if self._key else (-1, -1)
-        for number, pin in enumerate(KEYPAD_COLUMN_PINS):
-            level = 0 if number == column and not self.lamps.get(KEYPAD_ROW_PINS[row], 1) else 1
-            if level != self._columns.get(pin, 1):
-                self._columns[pin] = level
-                self._link.send(pin, bytes((level,)))
+    def lid(self, value: int) -> None:
+        """The switch at the lid: 0 while it is open."""
+        self._link.send(TAMPER_PIN, bytes((value,)))
 
     async def status(self) -> dict[str, Any]:
         """Device.status() of the firmware, with press_to_receipt_ms as people see it, not as the device does.

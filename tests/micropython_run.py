@@ -47,7 +47,7 @@ _BOOT = """
 import os, sys, uctypes, vfs
 address, size = os.getenv("HALLSEAL_ROM").split(",")
 vfs.mount(vfs.VfsRom(uctypes.bytearray_at(int(address), int(size))), "/rom")
-sys.path[:] = ["/rom"]
+sys.path[:] = ["/rom", ".frozen"]
 import micropython_session
 micropython_session.run({module!r})
 """

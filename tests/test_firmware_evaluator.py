@@ -475,6 +475,38 @@ async def test_ratings_go_on_when_the_display_fails_and_it_is_reported_and_comes
 
 
 @timeless
+@pytest.mark.parametrize("part", ["timer", "sound", "key"])
+async def test_an_exception_beside_the_run_ends_it_and_what_was_thanked_for_stays(part):
+    """Else the screen would stand for ever; main.py makes a reboot of it, and an event."""
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(4)
+    assert bench.app.status_word == "thanks"
+
+    def fail(*_):
+        raise MemoryError(part)
+
+    async def fail_soon():
+        fail()
+
+    if part == "timer":
+        bench.app.after(100, fail)
+    elif part == "sound":
+        bench.app._signals.beep = fail_soon
+        bench.app.beep()
+    else:
+        assert bench.app.type(fail)
+        await asyncio.sleep(0.2)  # a key that was down before is none
+        await bench.hands.type("1")
+    await until(bench.running.done, 1)
+    assert str(bench.running.exception()) == part
+    bench.cut_power()
+    bench.boot()
+    await bench.shows("idle")
+    assert outcomes(bench) == [("V0001", 4)]
+
+
+@timeless
 @pytest.mark.parametrize("after_s", [0, 1, 4])
 async def test_a_power_cut_loses_no_rating_that_was_thanked_for_and_doubles_none(after_s):
     bench = await an_evaluator()

@@ -26,6 +26,8 @@ class Device:
         self.thanks = 0
         self.off = False
         self.screens = ["ready"]  # what it says at each look, the last one from then on
+        self.free = asyncio.Event()
+        self.free.set()
 
     class _Hands(Hands):
         def __init__(self, device: "Device", obey: Callable[["Device"], None]) -> None:
@@ -33,6 +35,7 @@ class Device:
             self._device, self._obey = device, obey
 
         async def press(self, level: int, answered: asyncio.Event | None = None) -> None:
+            await self._device.free.wait()
             self._device.acts.append(("press", level))
             self._obey(self._device)
 
@@ -199,12 +202,16 @@ async def test_a_line_without_end_ends_its_connection_only(port: int, ask: Ask) 
     assert await ask(do="look", device="e-001") == {"word": ""}
 
 
-async def test_a_slow_request_holds_up_no_other(ask: Ask) -> None:
-    slow = asyncio.create_task(ask(do="press", device="e-003", level=1))
+async def test_a_slow_request_holds_up_no_other(ask: Ask, devices: dict[str, Device]) -> None:
+    devices["e-001"].free.clear()
+    slow = asyncio.create_task(ask(do="press", device="e-001", level=1))
     await asyncio.sleep(0)
-    assert await ask(do="look", device="e-001") == {"word": ""}
+    assert await ask(do="look", device="e-002") == {"word": ""}
     assert not slow.done()
-    assert (await slow)["thanked"] is False
+    assert devices["e-001"].acts == []
+    devices["e-001"].free.set()
+    assert "thanked" in await slow
+    assert devices["e-001"].acts == [("press", 1)]
 
 
 async def test_stop_is_passed_on() -> None:

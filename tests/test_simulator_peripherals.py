@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -201,13 +202,15 @@ def test_a_device_without_network_does_not_fill_the_memory() -> None:
 
 def test_the_bench_pulls_at_the_pins_of_the_board_files() -> None:
     evaluator, clock = constants("firmware/board_evaluator.py"), constants("firmware/board_clock.py")
-    assert evaluator["BUTTON_PINS"] == vm_device.BUTTON_PINS
-    assert clock["TOUCH_PIN"] == vm_device.TOUCH_PIN
+    for name in ("BUTTON_PINS", "LED_PINS", "TAMPER_PIN", "KEYPAD_ROW_PINS", "KEYPAD_COLUMN_PINS"):
+        assert evaluator[name] == getattr(vm_device, name), name
+    assert (clock["TOUCH_PIN"], clock["BUTTON_PIN"]) == (vm_device.TOUCH_PIN, vm_device.PUSH_PIN)
+    assert clock["TAMPER_PIN"] == vm_device.TAMPER_PIN
 
 
 def test_both_ends_of_the_wires_mean_the_same_ports() -> None:
     board = constants("simulator/vm/bench.py")
-    names = ("I2C", "WATCHDOG", "STATUS", "RECORDED", "TRIMMED")
+    names = ("KEYPAD", "I2C", "WATCHDOG", "STATUS", "RECORDED", "TRIMMED")
     assert {name: board[name] for name in names} == {name: getattr(bench_link, name) for name in names}
 
 
@@ -218,7 +221,7 @@ def test_no_pin_of_a_board_has_the_number_of_a_port() -> None:
             if "PIN" in constant:
                 pins.update(value if isinstance(value, tuple) else [value])
     assert pins
-    assert max(pins) < bench_link.I2C
+    assert max(pins) < bench_link.KEYPAD
 
 
 def test_a_device_that_fails_at_every_boot_is_given_ever_more_time() -> None:
@@ -231,15 +234,20 @@ async def test_a_link_takes_frames_of_the_newest_board_only() -> None:
     taken: list[tuple[int, bytes]] = []
     link = bench_link.BenchLink(lambda port, content: taken.append((port, content)))
     port = await link.open()
-    _, former = await asyncio.open_connection("127.0.0.1", port)
+    former_reader, former = await asyncio.open_connection("127.0.0.1", port)
     former.write(b"\x05\x00\x01\x01")
-    await asyncio.sleep(0.05)
-    reader, newest = await asyncio.open_connection("127.0.0.1", port)
-    await asyncio.sleep(0.05)
-    former.write(b"\x06\x00\x01\x01")
-    newest.write(b"\x07\x00\x02")
-    newest.write(b"ab")
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        while not taken:
+            await asyncio.sleep(0)
+        reader, newest = await asyncio.open_connection("127.0.0.1", port)
+        assert await former_reader.read() == b""  # its wires are off
+        with contextlib.suppress(ConnectionError):
+            former.write(b"\x06\x00\x01\x01")
+            await former.drain()
+        newest.write(b"\x07\x00\x02")
+        newest.write(b"ab")
+        while len(taken) < 2:
+            await asyncio.sleep(0)
     assert taken == [(5, b"\x01"), (7, b"ab")]
     link.send(3, b"xyz")
     assert await reader.readexactly(6) == b"\x03\x00\x03xyz"

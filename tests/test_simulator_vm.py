@@ -3,8 +3,9 @@
 import asyncio
 import datetime
 import os
+import shutil
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,30 @@ import pytest
 from hall_broker import free_port
 from listening_gateway import ListeningGateway
 
+from firmware.identity import ERASED, SECRETS
+from firmware.screen import Screen
+from firmware.ssd1306 import Ssd1306
 from protocol import command, event, punch, rating, record
 from protocol.suite_host import HostSuite
 from provisioning.gateway_settings import Addresses
 from provisioning.hall import make_hall
 from provisioning.hall_plan import HallPlan
-from simulator import flash_image, vm_device, vm_process
+from simulator import eyes, flash_image, rom, vm_device, vm_process
 from simulator.broker import HallBroker
 from simulator.vm_device import VmDevice
 from simulator.vm_process import VmProcess
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("vm")]
 
 TIMEOUT_S = 20
-# Pin of the lamp of each level, level 1 first (firmware/board_evaluator.py).
-LAMPS = (16, 17, 18, 8, 21)
+# A device that answers is asked this often, so far apart, while a contact is held: each answer is a turn of its loop,
+# and more turns than debouncing takes samples (firmware/buttons.py). So no load lets a press pass unseen.
+LOOKS, LOOK_APART_S = 10, 0.01
 
 
 @pytest.fixture(scope="module")
-def rom(micropython: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def linked_rom(micropython: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The modules of every device, linked."""
     path = tmp_path_factory.mktemp("rom") / "devices.rom"
     vm_device.build_rom(path, linked=True)
@@ -71,17 +77,19 @@ async def gateway(hall: Path, port: int) -> AsyncIterator[ListeningGateway]:
 
 
 @pytest.fixture
-async def device(hall: Path, rom: Path, plain_rom: Path, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+async def device(hall: Path, linked_rom: Path, plain_rom: Path, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Function (name, heap=…, speed=…): a started device; the log of one whose test failed is printed.
 
-    plain: its files as they stand, which need more heap than the linked ones.
+    plain: its files as they stand, which need more heap than the linked ones. image: another one than these two.
     """
     made: list[VmDevice] = []
 
-    async def start(name: str, heap: str = "", speed: int = 1, plain: bool = False) -> VmDevice:
+    async def start(
+        name: str, heap: str = "", speed: int = 1, plain: bool = False, image: Path | None = None
+    ) -> VmDevice:
         kind, slots = ("clock", (1, 2, 3)) if name.startswith("c") else ("evaluator", ())
         heap = heap or (vm_device.HEAP if plain else vm_device.LINKED_HEAP)
-        image = plain_rom if plain else rom
+        image = image or (plain_rom if plain else linked_rom)
         one = VmDevice(name, kind, hall / "devices" / name / "flash", tmp_path, image, speed, slots, heap)
         made.append(one)
         await one.start()
@@ -106,6 +114,88 @@ async def until(condition: Callable[[dict[str, Any]], Any], device: VmDevice) ->
             await asyncio.sleep(0.02)
 
 
+async def looked(device: VmDevice) -> None:
+    """Wait until the loop of the device has turned so often that it has seen every contact as it is."""
+    for _ in range(LOOKS):
+        await device.status()
+        await asyncio.sleep(LOOK_APART_S)
+
+
+async def holding(act: Callable[[asyncio.Event], Awaitable[None]], reaction: Awaitable[Any]) -> None:
+    """An act of a hand that holds on until the reaction is there."""
+    answered = asyncio.Event()
+    hand = asyncio.ensure_future(act(answered))
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await reaction
+    finally:
+        answered.set()
+        await hand
+
+
+async def press(device: VmDevice, level: int, word: str = "thanks") -> None:
+    """Press until the display says this; "" where it only has to say something else than before."""
+    shown, before = device.display.drawn[word], bytes(device.display.frame)
+
+    async def reaction() -> None:
+        while device.display.drawn[word] == shown if word else device.display.frame == before:
+            await asyncio.sleep(0.005)
+
+    await holding(lambda answered: device.hands.press(level, answered), reaction())
+
+
+async def touch(device: VmDevice, finger: int, word: str) -> None:
+    """Lay a finger down until the display says this; it does so for as long as the finger lies there."""
+    reaction = until(lambda status: status["screen"] == word, device)
+    await holding(lambda answered: device.hands.touch(finger, answered), reaction)
+
+
+async def push(device: VmDevice) -> None:
+    """Press the button of a clock, until it must have seen it: it answers when the button is let go."""
+
+    async def reaction() -> None:
+        await asyncio.sleep(0.1)  # its bouncing
+        await looked(device)
+
+    await holding(lambda answered: device.hands.push(answered=answered), reaction())
+
+
+async def key(device: VmDevice, char: str, *frames: bytes) -> None:
+    """Hold a key of the keypad until one of these frames is shown, or another than now where none is given."""
+    before = bytes(device.display.frame)
+    device.hands.set_key(char)
+    async with asyncio.timeout(TIMEOUT_S):
+        while bytes(device.display.frame) not in frames if frames else device.display.frame == before:
+            await asyncio.sleep(0.005)
+    device.hands.set_key("")
+    await looked(device)
+
+
+def phone_page(digits: str) -> bytes:
+    """The frame that shows this number."""
+    paper = Ssd1306(eyes.Paper())
+    Screen(paper).show("phone", "zh", (digits,))
+    return bytes(paper.frame)
+
+
+async def shown(device: VmDevice, word: str, times: int) -> None:
+    """Wait until a text was drawn so many times."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while device.display.drawn[word] < times:
+            await asyncio.sleep(0.005)
+
+
+async def events(gateway: ListeningGateway, name: str, code: int) -> list[dict[int, Any]]:
+    """Claims of the events of one code, once there are any."""
+
+    def found() -> list[dict[int, Any]]:
+        claims = [one.made.claims for one in gateway.of(name, record.EVENT)]
+        return [one for one in claims if one[event.CODE] == code]
+
+    await gateway.wait(found)
+    return found()
+
+
 def boots(gateway: ListeningGateway, name: str) -> list[str]:
     """What each boot said about why it was one."""
     events = [one.made.claims for one in gateway.of(name, record.EVENT)]
@@ -119,7 +209,7 @@ async def test_a_press_arrives_at_the_broker_sealed(
 ) -> None:
     evaluator = await device("e-001", plain=plain)
     await until(lambda status: status["online"], evaluator)
-    await evaluator.hands.press(2)
+    await press(evaluator, 2)
     [rated] = await gateway.wait_for("e-001", record.RATING, 1)
     claims = rated.made.claims
     assert (claims[rating.LEVEL], claims[rating.WINDOW], claims[rating.OUTCOME]) == (2, "01", rating.RATED)
@@ -132,11 +222,10 @@ async def test_a_press_arrives_at_the_broker_sealed(
 async def test_the_lamp_of_the_pressed_button_thanks(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
     evaluator = await device("e-001")
     await until(lambda status: status["screen"] == "idle", evaluator)
-    await evaluator.hands.press(5)
-    await until(lambda status: status["screen"] == "thanks", evaluator)
-    assert [evaluator.lamps.get(pin, 0) for pin in LAMPS] == [0, 0, 0, 0, 1]
+    await press(evaluator, 5)
+    assert evaluator.lit() == [0, 0, 0, 0, 1]
     await until(lambda status: status["screen"] == "idle", evaluator)
-    assert [evaluator.lamps.get(pin, 0) for pin in LAMPS] == [0, 0, 0, 0, 0]
+    assert evaluator.lit() == [0, 0, 0, 0, 0]
 
 
 # 64wK is the VM's word for what 64 KiB are to a board of 32-bit words; the tighter one leaves room to grow.
@@ -158,7 +247,7 @@ async def test_a_morning_of_ratings_fits_the_heap(
             "e-001", command.EVALUATION_REQUEST, {**claims, command.STAFF: "S001", command.APPLICANT: applicant}
         )
         await until(lambda status: status["screen"] == "ask", evaluator)
-        await evaluator.hands.press(turn % 5 + 1)
+        await press(evaluator, turn % 5 + 1)
         ratings = await gateway.wait_for("e-001", record.RATING, turn)
         assert ratings[-1].disclosed[rating.IDENTITY] == applicant
         await gateway.receipt("e-001", ratings[-1].made.seq)
@@ -178,12 +267,12 @@ async def test_a_finger_on_the_glass_is_a_punch(
     rows = [[1, "S001", "王琳"], [3, "S003", "李静"]]
     await gateway.command("c-001", command.ROSTER, {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows})
     await until(lambda status: status["screen"] == "ready" and status["roster_version"] == 1, clock)
-    await clock.hands.touch(3)
+    await touch(clock, 3, "punched")
     [punched] = await gateway.wait_for("c-001", record.PUNCH, 1)
     assert (punched.made.claims[punch.STAFF], punched.made.claims[punch.DOOR]) == ("S003", "D1")
     await until(lambda status: status["screen"] == "ready", clock)
-    await clock.hands.touch(-1)
-    status = await until(lambda status: status["screen"] == "unknown", clock)
+    await touch(clock, -1, "unknown")
+    status = await clock.status()
     assert (status["journaled"], clock.restarts) == ([0, 1, status["head"] - 1], 0)
 
 
@@ -197,21 +286,16 @@ async def test_a_number_typed_on_the_keypad_arrives_as_identity_of_the_bad_ratin
     config |= {command.RATING_TIMEOUT_S: 600, command.HEARTBEAT_S: 60, command.ASK_PHONE: 1}
     await gateway.command("e-001", command.CONFIG, {**config, command.TAG_CODES: [115, 114]})
     await until(lambda status: status["config_version"] == 1, evaluator)
-    await evaluator.hands.press(1)
+    await press(evaluator, 1)
     await until(lambda status: status["screen"] == "reason", evaluator)
-    await evaluator.hands.press(5)
-    await evaluator.hands.press(1)
+    await press(evaluator, 5, "")
+    await press(evaluator, 1, "")
     await until(lambda status: status["screen"] == "phone", evaluator)
-    await asyncio.sleep(0.3)
-    for digit in "13800138000":
-        drawn = evaluator.display.frames
-        evaluator.hands.set_key(digit)
-        async with asyncio.timeout(TIMEOUT_S):
-            while evaluator.display.frames == drawn:
-                await asyncio.sleep(0.01)
-        evaluator.hands.set_key("")
-        await asyncio.sleep(0.3)
-    await evaluator.hands.type("#", hold_ms=300)
+    await looked(evaluator)
+    number = "13800138000"
+    for count, digit in enumerate(number, 1):
+        await key(evaluator, digit, phone_page(number[:count]), phone_page(number[:count] + "_"))
+    await key(evaluator, "#")
     [rated] = await gateway.wait_for("e-001", record.RATING, 1)
     assert rated.disclosed[rating.IDENTITY] == {rating.PHONE: "13800138000"}
     assert (rated.made.claims[rating.LEVEL], rated.made.claims[rating.TAGS]) == (1, [115])
@@ -227,9 +311,9 @@ async def test_the_button_of_the_clock_chooses_the_direction(
     await gateway.command("c-001", command.ROSTER, {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows})
     await until(lambda status: status["screen"] == "ready" and status["roster_version"] == 1, clock)
     for word in ("ready_in", "ready_out"):
-        await clock.hands.push()
+        await push(clock)
         await until(lambda status, shown=word: status["screen"] == shown, clock)
-    await clock.hands.touch(1)
+    await touch(clock, 1, "out")
     [punched] = await gateway.wait_for("c-001", record.PUNCH, 1)
     assert punched.made.claims[punch.DIRECTION] == punch.OUT
 
@@ -250,11 +334,10 @@ async def test_a_sensor_that_fails_on_its_line_is_shown_and_mends_with_a_touch(d
             sensor.unplug()
         else:
             sensor.fault = fault
-        await clock.hands.touch(3)
-        await until(lambda status: status["screen"] == "sensor", clock)
+        await touch(clock, 3, "sensor")
         sensor.fault = ""
         clock.uart.say(sensor.plug())
-        await clock.hands.touch(3)
+        await touch(clock, 3, "unknown")  # it is in no roster
         await until(lambda status: status["screen"] == "ready", clock)
     assert clock.restarts == 0
 
@@ -267,7 +350,7 @@ async def test_a_clock_that_is_reset_finds_its_sensor_whatever_lies_on_the_line(
         clock.uart.say(leftover)
         await until(lambda status, turn=turn: clock.restarts == turn and status["screen"] == "ready", clock)
         assert holds_open(clock, clock.uart.path)
-    await clock.hands.touch(-1)
+    await touch(clock, -1, "unknown")
     assert clock.display.seen["unknown"] == 1
     await clock.stop()
     assert not await asyncio.to_thread(os.path.exists, clock.uart.path)
@@ -294,15 +377,70 @@ async def test_a_device_that_dies_comes_back_with_what_it_had(
     evaluator = await device("e-001", speed=60)
     await until(lambda status: status["online"], evaluator)
     for level in (1, 2):
-        await evaluator.hands.press(level)
-    await until(lambda status: status["thanks"] == 2, evaluator)
+        await press(evaluator, level)
+        await until(lambda status: status["screen"] == "idle", evaluator)
     os.kill(evaluator.pid or 0, signal.SIGSEGV)
     await gateway.wait(lambda: len(boots(gateway, "e-001")) == 2)
-    await evaluator.hands.press(3)
+    await until(lambda status: status["screen"] == "idle", evaluator)
+    await press(evaluator, 3)
     ratings = await gateway.wait_for("e-001", record.RATING, 3)
     assert [one.made.claims[rating.LEVEL] for one in ratings] == [1, 2, 3]
     assert boots(gateway, "e-001")[1] == "reset cause 2"
     assert len({one.made.stream for one in ratings}) == 1
+
+
+@pytest.fixture
+def spoilt_rom(micropython: str, tmp_path: Path) -> Path:
+    """The modules of a device in whose texts "kept" is missing: its timer fails when the time to correct is over."""
+    for package in ("protocol", "firmware"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    texts = tmp_path / "firmware" / "texts.py"
+    texts.write_text(texts.read_text("utf-8").replace("\nkept ", "\nlost "), "utf-8")
+    path = tmp_path / "spoilt.rom"
+    modules = REPOSITORY / "simulator" / "vm"
+    path.write_bytes(rom.build([tmp_path / "protocol", tmp_path / "firmware"], modules, vm_device.LAYOUT))
+    return path
+
+
+async def test_an_exception_in_a_timer_reboots_the_device_and_is_an_event_of_its_next_run(
+    gateway: ListeningGateway, device: Callable[..., Any], spoilt_rom: Path
+) -> None:
+    evaluator = await device("e-001", speed=30, image=spoilt_rom)
+    await until(lambda status: status["screen"] == "idle" and status["online"], evaluator)
+    await press(evaluator, 4)
+    [told] = await events(gateway, "e-001", event.CRASH)
+    assert told[event.TEXT].split("\n")[-1].startswith("ValueError") and len(told[event.DIGEST]) == 16
+    await gateway.wait(lambda: len(boots(gateway, "e-001")) == 2)
+    [rated] = gateway.of("e-001", record.RATING)
+    assert (rated.made.claims[rating.LEVEL], evaluator.restarts) == (4, 1)
+    evaluator.cut_power()
+    await gateway.wait(lambda: len(boots(gateway, "e-001")) == 3)
+    assert len(await events(gateway, "e-001", event.CRASH)) == 1  # told once
+
+
+@pytest.mark.parametrize("name", ["e-001", "c-001"])
+async def test_an_opened_lid_erases_the_keys_and_the_gateway_learns_of_both(
+    gateway: ListeningGateway, device: Callable[..., Any], name: str
+) -> None:
+    opened = await device(name)
+    await gateway.tell_time(name)
+    await until(lambda status: status["clock_source"] == 1, opened)
+    config = {command.VERSION: 1, command.PLACE: "01", command.LANGUAGE: "zh", command.BRIGHTNESS: 99}
+    config |= {command.RATING_TIMEOUT_S: 600, command.HEARTBEAT_S: 60, command.ERASE_ON_TAMPER: 1}
+    await gateway.command(name, command.CONFIG, config)
+    await until(lambda status: status["config_version"] == 1, opened)
+    opened.lid(0)
+    for code in (event.TAMPER, event.KEYS_ERASED):
+        assert len(await events(gateway, name, code)) == 1
+    await until(lambda status: status["screen"] == "locked", opened)
+    drawn = opened.display.drawn["locked"]
+    opened.cut_power()
+    await shown(opened, "locked", drawn + 1)  # a device without keys says so, and nothing else
+    assert opened.restarts == 1
+    await opened.stop()
+    found = flash_image.read(opened.image)
+    assert not set(SECRETS) & set(found) and found[ERASED] == b"done"
+    assert [path for path in found if path.startswith("/journal/")]
 
 
 async def test_what_was_thanked_for_survives_a_power_cut_without_network(
@@ -311,7 +449,7 @@ async def test_what_was_thanked_for_survives_a_power_cut_without_network(
     evaluator = await device("e-001", speed=60)  # no broker yet
     await until(lambda status: status["screen"] == "idle", evaluator)
     for turn, level in enumerate((4, 1, 5, 2), 1):
-        await evaluator.hands.press(level)
+        await press(evaluator, level)
         await until(lambda status, turn=turn: status["journaled"][0] == turn, evaluator)
         evaluator.cut_power()
         await until(lambda status, turn=turn: status["journaled"] == [turn, 0, turn + 2], evaluator)
@@ -331,11 +469,11 @@ async def test_what_was_thanked_for_survives_a_power_cut_without_network(
 
 
 async def test_an_empty_flash_makes_no_device_and_no_busy_host(
-    rom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    linked_rom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vm_process, "LOG_BYTES_MAX", 200)
     (tmp_path / "nothing").mkdir()
-    dead = VmDevice("e-009", "evaluator", tmp_path / "nothing", tmp_path, rom)
+    dead = VmDevice("e-009", "evaluator", tmp_path / "nothing", tmp_path, linked_rom)
     await dead.start()
     async with asyncio.timeout(TIMEOUT_S):
         while dead.restarts < 3:

@@ -10,8 +10,9 @@ import os
 import socket
 
 # Ports below are pin numbers: content is the level. The others carry bytes of a bus, or what the bench must know.
-I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 251, 252, 253, 254, 255
+KEYPAD, I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 250, 251, 252, 253, 254, 255
 
+joined = bytearray(3)  # pins of a row and a column that a key of the keypad joins, 0 for none; level of the row
 parts = {}  # port -> object with change(content), for what the bench sends there
 _link = socket.socket()
 _link.setsockopt(6, 1, 1)  # TCP_NODELAY: a wire does not wait for an acknowledgement before its next byte
@@ -44,5 +45,7 @@ async def serve(device):
         content = await reader.readexactly(size) if size else b""
         if head[0] == STATUS:
             send(STATUS, json.dumps(device.status()).encode())
+        elif head[0] == KEYPAD:
+            joined[:] = content
         elif head[0] in parts:
             parts[head[0]].change(content)
