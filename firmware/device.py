@@ -11,6 +11,7 @@ What an app may use (see evaluator.py and clock.py):
     device.keep(claims, redactable)  a rating that may still change; on flash on return, so thank after it
     device.seal() -> seq of what was kept, in its final form; the rating cannot change any more
     device.online       True while the gateway can be reached
+    device.link_fault   why it cannot, as link_fault.py words it; "" while nothing is known
     device.quiet        True in the hall's quiet hours
     device.retiring     True once it was decommissioned: nothing more is to be told of it
 What an app offers: App(device), async run(), on_command(Command) for what is not for every device, on_receipt(),
@@ -31,6 +32,7 @@ from firmware.uptime import Uptime
 from firmware.wall_clock import WallClock
 from protocol import command, event, heartbeat, record, topic
 from protocol.channel import DEVICE, Channel
+from protocol.record import NO_TIME
 from protocol.sign1 import Signer
 
 VERSION = "0.1.0"
@@ -88,6 +90,7 @@ class Device:
             suite,
             topics,
             self._open_stream,
+            self._explain,
             self.board.network_clock,
             self._heartbeat,
             self.inbox.take,
@@ -96,6 +99,10 @@ class Device:
     @property
     def online(self):
         return self.uplink.online
+
+    @property
+    def link_fault(self):
+        return self.uplink.error
 
     @property
     def place(self):
@@ -180,8 +187,15 @@ class Device:
 
         await retirement.retire(self)
 
+    def _explain(self, error, was_online):
+        from firmware import link_fault  # a device with a good link never needs it
+
+        return link_fault.word(error, was_online, self.board.met_server)
+
     async def _open_stream(self):
         await self.board.connect()
+        if self.wall_clock.source == NO_TIME:
+            self.board.set_time(self.wall_clock.guess_s(self.link_fault == "early"))
         identity = self.identity
         return await self.board.open_stream(identity.broker_host, identity.broker_port, identity.server_name)
 

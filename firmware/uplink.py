@@ -10,9 +10,11 @@ WINDOW = 10
 # The gateway commits and answers within a second; after five the records or the receipt are lost somewhere.
 RESEND_MS = 5000
 KEEP_ALIVE_S = 60
-# A half-open link is found after 1.5 keep-alives (MQTT 3.1.1, section 3.1.2.10).
-_DEAD_MS = 1500 * KEEP_ALIVE_S
+# Two pings in a row without an answer: a half-open link is found within 90 s, even where the loop is slow.
+_DEAD_MS = 85000
 _PING_MS = 500 * KEEP_ALIVE_S
+# Wi-Fi has 15 s (see board_esp32.py). TCP alone would try for a minute to reach what does not answer.
+OPEN_TIMEOUT_S = 30
 _TICK_MS = 500
 BACK_OFF_FIRST_MS = 500
 BACK_OFF_MAX_MS = 60000
@@ -30,15 +32,17 @@ def back_off_ms(attempt, chance):
 class Uplink:
     """open_stream: async () -> (reader, writer), TLS and all. heartbeat(): sealed message, asked for when one is due.
 
-    online: True while subscribed. error: last link error as a short word, for display and technician.
+    explain(error, was_online): what to say of an error (see link_fault.py).
+    online: True while subscribed. error: of the last link, as explained; "" while online and before the first.
     """
 
-    def __init__(self, identity, journal, suite, topics, open_stream, network_clock, heartbeat, on_message):
+    def __init__(self, identity, journal, suite, topics, open_stream, explain, network_clock, heartbeat, on_message):
         self._identity = identity
         self._journal = journal
         self._suite = suite
         self._topic_up, self._topic_down = topics
         self._open_stream = open_stream
+        self._explain = explain
         self._clock = network_clock
         self._heartbeat = heartbeat
         self._on_message = on_message
@@ -125,7 +129,7 @@ class Uplink:
             try:
                 await self._session()
             except LINK_ERRORS as error:
-                self.error = str(error)[:40] or type(error).__name__
+                self.error = self._explain(error, self.online)
             self.online = False
             if self._clock.ticks_diff(self._clock.ticks_ms(), began) > BACK_OFF_MAX_MS:
                 attempt = 0  # it had worked: a lost link is no reason to be slow
@@ -133,7 +137,7 @@ class Uplink:
             attempt += 1
 
     async def _session(self):
-        reader, writer = await self._open_stream()
+        reader, writer = await asyncio.wait_for(self._open_stream(), OPEN_TIMEOUT_S)
         mqtt = Mqtt(reader, writer, self._on_message)
         listener = None
         try:

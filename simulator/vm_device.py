@@ -47,6 +47,7 @@ LAYOUT = rom.Layout(
         "firmware.phone": (),
         "firmware.keypad": (),
         "firmware.crash": (),
+        "firmware.link_fault": (),
         "firmware.erasure": (),
         "firmware.retirement": (),
         "firmware.locked": (),
