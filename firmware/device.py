@@ -11,7 +11,7 @@ What an app may use (see evaluator.py and clock.py):
     device.keep(claims, redactable)  a rating that may still change; on flash on return, so thank after it
     device.seal() -> seq of what was kept, in its final form; the rating cannot change any more
     device.online       True while the gateway can be reached
-    device.link_fault   why it cannot, as link_fault.py words it; "" while nothing is known
+    device.uplink       error: why it cannot, as link_fault.py words it; "" while nothing is known
     device.quiet        True in the hall's quiet hours
     device.retiring     True once it was decommissioned: nothing more is to be told of it
 What an app offers: App(device), async run(), on_command(Command) for what is not for every device, on_receipt(),
@@ -85,13 +85,12 @@ class Device:
             self._on_command,
         )
         self.uplink = uplink.Uplink(
+            self.board,
             identity,
             self.journal,
             suite,
             topics,
             self._open_stream,
-            self._explain,
-            self.board.network_clock,
             self._heartbeat,
             self.inbox.take,
         )
@@ -99,10 +98,6 @@ class Device:
     @property
     def online(self):
         return self.uplink.online
-
-    @property
-    def link_fault(self):
-        return self.uplink.error
 
     @property
     def place(self):
@@ -126,13 +121,12 @@ class Device:
 
     def make_record(self, kind, claims, redactable, moment):
         """Every record of the ledger stream is made here (see Recorder.record); its seq."""
-        began_ms = self.board.network_clock.ticks_ms()
         try:
             seq = self.recorder.record(kind, claims, redactable, moment)
         except JournalFull:
             self._say_full(kind)
             raise
-        self.uplink.recorded(seq, began_ms)
+        self.uplink.wake()
         return seq
 
     def owed(self):
@@ -187,15 +181,10 @@ class Device:
 
         await retirement.retire(self)
 
-    def _explain(self, error, was_online):
-        from firmware import link_fault  # a device with a good link never needs it
-
-        return link_fault.word(error, was_online, self.board.met_server)
-
     async def _open_stream(self):
         await self.board.connect()
         if self.wall_clock.source == NO_TIME:
-            self.board.set_time(self.wall_clock.guess_s(self.link_fault == "early"))
+            self.board.set_time(self.wall_clock.guess_s(self.uplink.error == "early"))
         identity = self.identity
         return await self.board.open_stream(identity.broker_host, identity.broker_port, identity.server_name)
 
@@ -280,5 +269,4 @@ class Device:
             "clock_source": self.wall_clock.source,
             "config_version": self.settings.get(command.VERSION),
             "roster_version": self.settings.roster_version,
-            "press_to_receipt_ms": list(self.uplink.latencies_ms),
         }

@@ -15,7 +15,7 @@ _RESTING = ("idle", "ready", "ready_in", "ready_out")
 
 
 class Notice:
-    """bus: I2C with the display. device: its settings, place, online and link_fault are shown (see device.py).
+    """bus: I2C with the display. device: its settings, place, online and uplink.error are shown (see device.py).
 
     word: name of the text (see texts.py). broken: True while the display fails; the device goes on without it.
     """
@@ -46,7 +46,7 @@ class Notice:
             self._lost_ms = now_ms
         fault = ""
         if self.word in _RESTING and device.clock.ticks_diff(now_ms, self._lost_ms) > TELL_WHY_MS:
-            fault = device.link_fault
+            fault = device.uplink.error
         name, _, code = (fault or "offline").partition(" ")
         return lines(name, language)[0].replace("%s", code)
 

@@ -18,8 +18,6 @@ OPEN_TIMEOUT_S = 30
 _TICK_MS = 500
 BACK_OFF_FIRST_MS = 500
 BACK_OFF_MAX_MS = 60000
-# Measures from record to receipt that status reports; a ring, so that it stays small.
-LATENCIES_KEPT = 64
 LINK_ERRORS = (OSError, ValueError, EOFError, MqttError, asyncio.TimeoutError)
 
 
@@ -30,20 +28,21 @@ def back_off_ms(attempt, chance):
 
 
 class Uplink:
-    """open_stream: async () -> (reader, writer), TLS and all. heartbeat(): sealed message, asked for when one is due.
+    """board: its network_clock and met_server are used. open_stream: async () -> (reader, writer), TLS and all.
+    heartbeat(): sealed message, asked for when one is due.
 
-    explain(error, was_online): what to say of an error (see link_fault.py).
-    online: True while subscribed. error: of the last link, as explained; "" while online and before the first.
+    online: True while subscribed. error: what ended the last link, as link_fault.py words it; "" while online and
+    before the first.
     """
 
-    def __init__(self, identity, journal, suite, topics, open_stream, explain, network_clock, heartbeat, on_message):
+    def __init__(self, board, identity, journal, suite, topics, open_stream, heartbeat, on_message):
+        self._board = board
+        self._clock = board.network_clock
         self._identity = identity
         self._journal = journal
         self._suite = suite
         self._topic_up, self._topic_down = topics
         self._open_stream = open_stream
-        self._explain = explain
-        self._clock = network_clock
         self._heartbeat = heartbeat
         self._on_message = on_message
         self._wake = asyncio.Event()
@@ -52,20 +51,12 @@ class Uplink:
         self._holes = []  # what the last receipt says is missing below that
         self._again = []
         self._progress_ms = 0
-        self._recorded = {}
-        self.latencies_ms = []
         self.heartbeat_due = True
         self.online = False
         self.error = ""
 
     def wake(self):
         """Something may have to be sent: a new record, a receipt, a heartbeat."""
-        self._wake.set()
-
-    def recorded(self, seq, began_ms):
-        """A record was just made; its way to the receipt is measured from began_ms (network clock)."""
-        if len(self._recorded) < LATENCIES_KEPT:
-            self._recorded[seq] = began_ms
         self._wake.set()
 
     def receipt(self, found):
@@ -78,7 +69,6 @@ class Uplink:
             self._progress_ms = self._clock.ticks_ms()
         if through > journal.through:
             journal.trim(through)
-            self._measure(through)
         self._know(max(found.highest, journal.through))
         self._holes = found.holes
         self._fill()
@@ -115,12 +105,6 @@ class Uplink:
                 if seq not in self._again:
                     self._again.append(seq)
 
-    def _measure(self, through):
-        now = self._clock.ticks_ms()
-        for seq in [s for s in self._recorded if s <= through]:
-            self.latencies_ms.append(self._clock.ticks_diff(now, self._recorded.pop(seq)))
-        self.latencies_ms = self.latencies_ms[-LATENCIES_KEPT:]
-
     async def run(self):
         """For ever: connect, serve, wait, again."""
         attempt = 0
@@ -129,7 +113,9 @@ class Uplink:
             try:
                 await self._session()
             except LINK_ERRORS as error:
-                self.error = self._explain(error, self.online)
+                from firmware.link_fault import word  # a device with a good link never needs it
+
+                self.error = word(error, self.online, self._board.met_server)
             self.online = False
             if self._clock.ticks_diff(self._clock.ticks_ms(), began) > BACK_OFF_MAX_MS:
                 attempt = 0  # it had worked: a lost link is no reason to be slow

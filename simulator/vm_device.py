@@ -168,7 +168,7 @@ class VmDevice:
                 self._link.send(pin, bytes((level,)))
 
     async def status(self) -> dict[str, Any]:
-        """Device.status() of the firmware, with press_to_receipt_ms as people see it, not as the device does.
+        """Device.status() of the firmware, with press_to_receipt_ms as people see it.
 
         Raises ConnectionError while the device is off or boots, TimeoutError when it does not answer.
         """

@@ -178,8 +178,8 @@ async def test_a_jump_that_cannot_be_recorded_does_not_end_the_device():
 
 
 class DatedBroker:
-    """A broker whose certificate is valid for a year from `begins_s`, as far as a board can tell: by its own clock, which
-    begins in 2000. checked: what that showed, at each attempt.
+    """A broker whose certificate is valid for a year from `begins_s`, as far as a board can tell: by its own clock,
+    which begins in 2000. checked: what that showed, at each attempt.
     """
 
     def __init__(self, bench, begins_s):
@@ -237,7 +237,7 @@ async def test_an_expired_certificate_is_not_made_valid_by_guessing():
     broker = DatedBroker(bench, bench.who.built_s - 367 * 86400)
     bench.run()
     await asyncio.sleep(900)
-    assert set(broker.checked) == {bench.who.built_s} and bench.device.link_fault == "expired"
+    assert set(broker.checked) == {bench.who.built_s} and bench.device.uplink.error == "expired"
 
 
 @timeless
@@ -247,7 +247,7 @@ async def test_once_the_time_is_known_no_certificate_is_checked_by_a_guess():
     bench.run()
     bench.tell_time()
     await asyncio.sleep(900)
-    assert set(broker.checked) == {MORNING_S} and bench.device.link_fault == "early"
+    assert set(broker.checked) == {MORNING_S} and bench.device.uplink.error == "early"
 
 
 # --- heartbeats and settings

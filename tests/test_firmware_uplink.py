@@ -8,13 +8,11 @@ from memory_broker import MemoryBroker
 from suites import SeededRandom, host_suite
 from virtual_time import Clock, timeless, until
 
-from firmware import link_fault
 from firmware.journal import BLOCK_BYTES, Entry, Journal
 from firmware.uplink import (
     BACK_OFF_FIRST_MS,
     BACK_OFF_MAX_MS,
     KEEP_ALIVE_S,
-    LATENCIES_KEPT,
     RESEND_MS,
     WINDOW,
     Uplink,
@@ -39,23 +37,23 @@ def _payload(seq):
 
 
 class Link:
-    """An uplink with `pending` records in its journal, and the broker it finds. heard: what it was told."""
+    """An uplink with `pending` records in its journal, its board, and the broker it finds. heard: what it was told."""
 
     def __init__(self, pending=0, seed="uplink"):
         self.broker = MemoryBroker()
         self.journal = Journal(new_root(), 64 * BLOCK_BYTES)
         self.journal.begin(STREAM)
         self.heard = []
-        self.clock = Clock()
+        self.clock = self.network_clock = Clock()
+        self.met_server = False
         suite = host_suite(SeededRandom(seed))
         self.uplink = Uplink(
+            self,
             Who,
             self.journal,
             suite,
             (UP, DOWN),
             self.broker.dial,
-            lambda error, was_online: link_fault.word(error, was_online, False),
-            self.clock,
             lambda: BEAT,
             lambda *message: self.heard.append(message),
         )
@@ -65,7 +63,7 @@ class Link:
         for _ in range(count):
             seq = self.journal.head + 1
             self.journal.append(Entry(1, seq, bytes(16), bytes(28), _payload(seq)))
-            self.uplink.recorded(seq, self.clock.ticks_ms())
+            self.uplink.wake()
 
     async def start(self):
         """Run; returns once it is online and at rest."""
@@ -432,25 +430,6 @@ async def test_a_late_receipt_brings_nothing_back():
     link.receipt(WINDOW)
     link.receipt(3, [[4, 5]])
     assert await link.sent(after_s=60) == [] and link.journal.pending() == 0
-
-
-@timeless
-async def test_the_way_to_the_receipt_is_measured_and_the_measures_are_bounded():
-    link = await Link().start()
-    link.record(2)
-    await asyncio.sleep(0.3)
-    link.receipt(1)
-    await asyncio.sleep(0.1)
-    link.receipt(2)
-    assert link.uplink.latencies_ms == [300, 400]
-    link.record(LATENCIES_KEPT)
-    await asyncio.sleep(1)
-    link.record(LATENCIES_KEPT)  # too many to remember when each began
-    link.receipt(2 + 2 * LATENCIES_KEPT)
-    assert link.uplink.latencies_ms == [1000] * LATENCIES_KEPT
-    link.record()
-    link.receipt(3 + 2 * LATENCIES_KEPT)
-    assert link.uplink.latencies_ms == [1000] * (LATENCIES_KEPT - 1) + [0]
 
 
 # --- heartbeats
