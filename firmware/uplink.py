@@ -170,21 +170,28 @@ class Uplink:
         self._wake.clear()
 
     async def _send(self, mqtt):
+        if self.heartbeat_due or self._again or self._sent < self._last():
+            await mqtt.publish(self._topic_up, self._due())
+
+    def _last(self):
+        """The highest number that may be on its way."""
+        return min(self._journal.head, self._known + WINDOW)
+
+    def _due(self):
+        """Every message that is to go out now, one by one, in its order."""
         if self.heartbeat_due:
             self.heartbeat_due = False
-            await mqtt.publish(self._topic_up, self._heartbeat())
+            yield self._heartbeat()
         while self._again:
-            await self._send_one(mqtt, self._again.pop(0))
-        while self._sent < min(self._journal.head, self._known + WINDOW):
+            entry = self._journal.entry(self._again.pop(0))
+            if entry:
+                yield entry.message
+        while self._sent < self._last():
             if self._sent <= self._known:  # nothing was on its way: the wait for a receipt begins now
                 self._progress_ms = self._clock.ticks_ms()
             self._sent += 1
-            if not await self._send_one(mqtt, self._sent) and self._sent == self._known + 1:
-                self._known += 1  # no receipt will ever tell of it
-
-    async def _send_one(self, mqtt, seq):
-        """True when the journal has it. What is damaged is passed over, and the records behind it still arrive."""
-        entry = self._journal.entry(seq)
-        if entry:
-            await mqtt.publish(self._topic_up, entry.message)
-        return entry is not None
+            entry = self._journal.entry(self._sent)
+            if entry:
+                yield entry.message
+            elif self._sent == self._known + 1:  # damaged: passed over, for no receipt will ever tell of it
+                self._known += 1

@@ -65,10 +65,13 @@ class Broker:
 
 
 class Mosquitto(Broker):
-    """command: path of mosquitto. hall: folder of a provisioned hall. folder: where its own files go."""
+    """command: path of mosquitto. hall: folder of a provisioned hall. folder: where its own files go.
 
-    def __init__(self, command, hall, folder, name="yongxing"):
-        port = free_port()
+    port: 0 for any that is free.
+    """
+
+    def __init__(self, command, hall, folder, name="yongxing", port=0):
+        port = port or free_port()
         folder.mkdir()
         # mosquitto started by root drops to its own user, who may not read a hall's folder.
         user = "user root\n" if os.geteuid() == 0 else ""

@@ -4,10 +4,12 @@ import asyncio
 import datetime
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hall_broker import free_port
 from listening_gateway import ListeningGateway
@@ -348,6 +350,36 @@ async def test_an_empty_flash_makes_no_device_and_no_busy_host(
         "device.cbor" in dead.log.read_text() or "ENOENT" in dead.log.read_text() or "Errno 2" in dead.log.read_text()
     )
     assert dead.log.stat().st_size < 2000  # what was longer went to one older file
+
+
+def open_ports(pid: int) -> list[Any]:
+    """Sockets of a process through which somebody could begin to talk to it: those without a peer."""
+    return [one for one in psutil.Process(pid).net_connections("inet") if not one.raddr]
+
+
+def test_an_open_port_would_be_found(micropython: str) -> None:
+    for kind, listens in (("SOCK_STREAM", "s.listen(1)"), ("SOCK_DGRAM", "0")):
+        script = f"import socket, sys; s = socket.socket(socket.AF_INET, socket.{kind})\n"
+        script += "s.bind(socket.getaddrinfo('127.0.0.1', 0)[0][-1])\n" + listens + "\nprint('open'); sys.stdin.read()"
+        with subprocess.Popen([micropython, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+            assert running.stdout and running.stdout.readline() == b"open\n"
+            assert open_ports(running.pid)
+            running.kill()
+
+
+@pytest.mark.parametrize("name", ["e-001", "c-001"])
+async def test_a_device_opens_no_port(
+    gateway: ListeningGateway, port: int, device: Callable[..., Any], name: str
+) -> None:
+    one = await device(name)
+    for _ in range(20):  # from its boot on
+        await asyncio.sleep(0.02)
+        assert not one.pid or open_ports(one.pid) == []
+    await gateway.tell_time(name)
+    await until(lambda status: status["online"] and status["clock_source"] == 1, one)
+    assert open_ports(one.pid) == []
+    peers = [found.raddr.port for found in psutil.Process(one.pid).net_connections("inet")]
+    assert port in peers and len(peers) == 2  # the broker; the other end of the bench's wires is no part of a device
 
 
 async def test_stop_leaves_no_process(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
