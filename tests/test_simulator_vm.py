@@ -12,8 +12,11 @@ from typing import Any
 import psutil
 import pytest
 from hall_broker import free_port
+from hostile_proxy import HostileProxy
 from listening_gateway import ListeningGateway
 
+from firmware.screen import Screen
+from firmware.ssd1306 import Ssd1306
 from protocol import command, event, punch, rating, record
 from protocol.suite_host import HostSuite
 from provisioning.gateway_settings import Addresses
@@ -21,6 +24,7 @@ from provisioning.hall import make_hall
 from provisioning.hall_plan import HallPlan
 from simulator import flash_image, vm_device, vm_process
 from simulator.broker import HallBroker
+from simulator.eyes import Paper
 from simulator.vm_device import VmDevice
 from simulator.vm_process import VmProcess
 
@@ -330,6 +334,45 @@ async def test_what_was_thanked_for_survives_a_power_cut_without_network(
         await broker.shutdown()
     assert [one.made.claims[rating.LEVEL] for one in ratings] == [4, 1, 5, 2]
     assert boots(gateway, "e-001") == ["reset cause 1"] * 5
+
+
+async def test_a_network_that_splits_and_cuts_tls_costs_no_record(
+    hall: Path, port: int, device: Callable[..., Any]
+) -> None:
+    broker = HallBroker(hall, 0)
+    await broker.start()
+    gateway = await ListeningGateway(hall).connect(broker.port)
+    network = await HostileProxy(broker.port).start(port)
+    # A handshake takes some 3,300 bytes: cut within the first one, and twice among records.
+    cuts = iter((2000, 5500, 7000))
+    network.bite_bytes, network.cut_after = 7, lambda: next(cuts, 10**9)
+    evaluator = await device("e-001", speed=60)
+    try:
+        for turn in range(1, 7):
+            await until(lambda status: status["screen"] == "idle", evaluator)
+            await evaluator.hands.press(turn % 5 + 1)
+        ratings = await gateway.wait_for("e-001", record.RATING, 6)
+        await gateway.receipt("e-001", max(one.made.seq for one in gateway.heard))
+        status = await until(lambda status: status["pending"] <= 1, evaluator)
+        assert [one.made.claims[rating.LEVEL] for one in ratings] == [2, 3, 4, 5, 1, 2]
+        assert network.connections >= 3 and status["online"] and evaluator.restarts == 0
+    finally:
+        await gateway.close()
+        await network.close()
+        await broker.shutdown()
+
+
+async def test_a_device_without_its_broker_says_so_on_its_display_and_takes_ratings(device: Callable[..., Any]) -> None:
+    evaluator = await device("e-001", speed=60)
+    await until(lambda status: status["error"] == "server", evaluator)
+    explained = Ssd1306(Paper())
+    Screen(explained).show("idle", "zh", ("01",), "服务器不通")
+    async with asyncio.timeout(TIMEOUT_S):
+        while evaluator.display.frame != explained.frame:
+            await asyncio.sleep(0.05)
+    await evaluator.hands.press(2)
+    status = await until(lambda status: status["journaled"][0] == 1, evaluator)
+    assert (status["thanks"], status["online"], evaluator.restarts) == (1, False, 0)
 
 
 async def test_an_empty_flash_makes_no_device_and_no_busy_host(
