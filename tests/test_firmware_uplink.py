@@ -88,6 +88,7 @@ class Link:
 
 
 def test_the_back_off_doubles_up_to_a_minute_and_half_of_it_is_chance():
+    assert BACK_OFF_MAX_MS == 60000
     for attempt in range(40):
         ceiling = min(BACK_OFF_MAX_MS, BACK_OFF_FIRST_MS << attempt)
         waits = [back_off_ms(attempt, chance) for chance in range(256)]
