@@ -48,11 +48,14 @@ def tls_context(files):
 
 
 class Esp32Board:
-    """root: folder of the flash. speed: see Clock."""
+    """root: folder of the flash. speed: see Clock. met_server: True once the server of this attempt has shown its
+    certificate, good or not.
+    """
 
     def __init__(self, root, speed=1):
         self._root = root
         self._tls = None
+        self.met_server = False
         self.clock = Clock(speed)
         self.network_clock = Clock()
         self.edge = asyncio.ThreadSafeFlag()
@@ -85,13 +88,16 @@ class Esp32Board:
         return gc.mem_free()
 
     async def connect(self):
-        """Bring Wi-Fi up; OSError when it does not come within CONNECT_TIMEOUT_MS."""
+        """Bring Wi-Fi up; OSError("no wifi") when it does not come within CONNECT_TIMEOUT_MS."""
         if self._station.isconnected():
             return
-        with open(self._root + "/wifi.cbor", "rb") as file:
-            settings = cbor.decode_map(file.read())
-        self._station.active(True)
-        self._station.connect(settings[WIFI_NAME], settings[WIFI_KEY])
+        try:
+            with open(self._root + "/wifi.cbor", "rb") as file:
+                settings = cbor.decode_map(file.read())
+            self._station.active(True)
+            self._station.connect(settings[WIFI_NAME], settings[WIFI_KEY])
+        except OSError:  # of the file, or of the driver, with numbers of its own
+            raise OSError("no wifi")
         for _ in range(CONNECT_TIMEOUT_MS // 100):
             if self._station.isconnected():
                 return
@@ -102,10 +108,17 @@ class Esp32Board:
     def trust(self, tls_files):
         """Certificate, key and authority (DER) for every connection from now on."""
         self._tls = tls_context(tls_files)
+        self._tls.verify_callback = self._meet
+
+    def _meet(self, certificate, depth):
+        """Called in the handshake, for each certificate of the server's chain. 0 leaves the verdict to mbedTLS."""
+        self.met_server = True
+        return 0
 
     async def open_stream(self, host, port, server_name):
         """(reader, writer) over TLS. An empty server name would be accepted and check nothing, so it is refused."""
         if not server_name:
             raise ValueError("server name")
+        self.met_server = False
         gc.collect()  # the handshake wants room
         return await asyncio.open_connection(host, port, ssl=self._tls, server_hostname=server_name)

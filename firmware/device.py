@@ -11,6 +11,7 @@ What an app may use (see evaluator.py and clock.py):
     device.keep(claims, redactable)  a rating that may still change; on flash on return, so thank after it
     device.seal() -> seq of what was kept, in its final form; the rating cannot change any more
     device.online       True while the gateway can be reached
+    device.uplink       error: why it cannot, as link_fault.py words it; "" while nothing is known
     device.quiet        True in the hall's quiet hours
     device.retiring     True once it was decommissioned: nothing more is to be told of it
 What an app offers: App(device), async run(), on_command(Command) for what is not for every device, on_receipt(),
@@ -31,6 +32,7 @@ from firmware.uptime import Uptime
 from firmware.wall_clock import WallClock
 from protocol import command, event, heartbeat, record, topic
 from protocol.channel import DEVICE, Channel
+from protocol.record import NO_TIME
 from protocol.sign1 import Signer
 
 VERSION = "0.1.0"
@@ -83,12 +85,12 @@ class Device:
             self._on_command,
         )
         self.uplink = uplink.Uplink(
+            self.board,
             identity,
             self.journal,
             suite,
             topics,
             self._open_stream,
-            self.board.network_clock,
             self._heartbeat,
             self.inbox.take,
         )
@@ -119,13 +121,12 @@ class Device:
 
     def make_record(self, kind, claims, redactable, moment):
         """Every record of the ledger stream is made here (see Recorder.record); its seq."""
-        began_ms = self.board.network_clock.ticks_ms()
         try:
             seq = self.recorder.record(kind, claims, redactable, moment)
         except JournalFull:
             self._say_full(kind)
             raise
-        self.uplink.recorded(seq, began_ms)
+        self.uplink.wake()
         return seq
 
     def owed(self):
@@ -181,6 +182,8 @@ class Device:
 
     async def _open_stream(self):
         await self.board.connect()
+        if self.wall_clock.source == NO_TIME:
+            self.board.set_time(self.wall_clock.guess_s(self.uplink.error == "early"))
         identity = self.identity
         return await self.board.open_stream(identity.broker_host, identity.broker_port, identity.server_name)
 
@@ -265,5 +268,4 @@ class Device:
             "clock_source": self.wall_clock.source,
             "config_version": self.settings.get(command.VERSION),
             "roster_version": self.settings.roster_version,
-            "press_to_receipt_ms": list(self.uplink.latencies_ms),
         }

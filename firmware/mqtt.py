@@ -1,8 +1,9 @@
 """MQTT 3.1.1 client, as much of it as a device needs: connect, subscribe, publish with QoS 1, ping.
 
-Every packet is built whole and written in one call under one lock; every wait has an end. Nothing is retried in here:
-after any error the connection is thrown away and the uplink begins anew. A PUBACK is not
-delivery, so nothing waits for one.
+Every packet is built whole and written in one call under one lock; every wait has an end, and what comes is read in
+large bites: on a board each wait is a round of the scheduler, and costs more than a copy. Nothing is retried in here:
+after any error the connection is thrown away and the uplink begins anew. A PUBACK is not delivery, so nothing waits
+for one.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ _RETAIN, _QOS1 = 0x01, 0x02
 PACKET_BYTES_MAX = 4400
 # A local network answers in milliseconds; ten seconds of silence in the middle of a packet is a dead link.
 PACKET_TIMEOUT_S = 10
+# A receipt with its headers and holes fits; a larger bite would want that much heap in one piece each time.
+_BITE_BYTES = 512
 # Section 3.2.2.3, by return code.
 CONNECT_REFUSED = "|protocol version|client id|server unavailable|user name|not authorised"
 
@@ -59,13 +62,14 @@ class Mqtt:
         self._writer = writer
         self._on_message = on_message
         self._lock = asyncio.Lock()
+        self._buffer = b""  # came, and is not a whole packet yet
         self._packet_id = 0
         self.received = 0
 
     async def connect(self, client_id, keep_alive_s):
         """CONNECT with clean session off. Returns session present. Raises MqttError with the broker's reason."""
         body = _text("MQTT") + bytes((4, 0)) + struct.pack(">H", keep_alive_s) + _text(client_id)
-        await self._write(packet(_CONNECT, body))
+        await self._write((packet(_CONNECT, body),))
         kind, answer = await asyncio.wait_for(self._read(), PACKET_TIMEOUT_S)
         if kind != _CONNACK or len(answer) != 2:
             raise MqttError("connack")
@@ -76,7 +80,7 @@ class Mqtt:
     async def subscribe(self, topic):
         """SUBSCRIBE with QoS 1 and wait for the answer; messages that come first are delivered."""
         number = self._next_id()
-        await self._write(packet(_SUBSCRIBE, number + _text(topic) + b"\x01"))
+        await self._write((packet(_SUBSCRIBE, number + _text(topic) + b"\x01"),))
         while True:
             kind, answer = await asyncio.wait_for(self._read(), PACKET_TIMEOUT_S)
             if kind == _SUBACK:
@@ -85,12 +89,13 @@ class Mqtt:
                 return
             await self._dispatch(kind, answer)
 
-    async def publish(self, topic, payload):
-        """PUBLISH with QoS 1; returns when the network has taken it."""
-        await self._write(packet(_PUBLISH | _QOS1, _text(topic) + self._next_id() + payload))
+    async def publish(self, topic, payloads):
+        """PUBLISH each with QoS 1; returns when the network has taken them. payloads: taken one by one, as they go."""
+        name = _text(topic)
+        await self._write((packet(_PUBLISH | _QOS1, name + self._next_id() + payload) for payload in payloads))
 
     async def ping(self):
-        await self._write(b"\xc0\x00")
+        await self._write((b"\xc0\x00",))
 
     async def listen(self):
         """Read and dispatch until the link ends, with MqttError, OSError, ValueError, EOFError or a time-out."""
@@ -112,36 +117,53 @@ class Mqtt:
             raise MqttError("publish")
         # Acknowledged first: what we refuse must not come back for ever, and a lost receipt or command is sent again.
         if qos:
-            await self._write(bytes((_PUBACK, 2)) + body[end:start])
+            await self._write((bytes((_PUBACK, 2)) + body[end:start],))
         self._on_message(str(body[2:end], "utf-8"), body[start:], bool(kind & _RETAIN))
 
     def _next_id(self):
         self._packet_id = self._packet_id % 0xFFFF + 1
         return struct.pack(">H", self._packet_id)
 
-    async def _write(self, data):
+    async def _write(self, packets):
         async with self._lock:
+            await asyncio.wait_for(self._write_all(packets), PACKET_TIMEOUT_S)
+
+    async def _write_all(self, packets):
+        for data in packets:
             self._writer.write(data)
-            await asyncio.wait_for(self._writer.drain(), PACKET_TIMEOUT_S)
+            await self._writer.drain()
 
     async def _read(self):
         """(first byte, body) of the next packet; the first byte may take its time, the rest may not."""
-        kind = (await self._reader.readexactly(1))[0]
-        size = await asyncio.wait_for(self._read_size(), PACKET_TIMEOUT_S)
-        body = await asyncio.wait_for(self._reader.readexactly(size), PACKET_TIMEOUT_S) if size else b""
+        found = self._cut()
+        while not found:
+            bite = self._reader.read(_BITE_BYTES)
+            data = await (asyncio.wait_for(bite, PACKET_TIMEOUT_S) if self._buffer else bite)
+            if not data:
+                raise EOFError()
+            self._buffer += data
+            found = self._cut()
         self.received += 1
-        return kind, body
+        return found
 
-    async def _read_size(self):
-        size, shift = 0, 0
-        while True:
-            byte = (await self._reader.readexactly(1))[0]
-            size |= (byte & 0x7F) << shift
-            shift += 7
-            if size > PACKET_BYTES_MAX or shift > 28:  # section 2.2.3: four bytes at most
+    def _cut(self):
+        """The same off the buffer; None while it is not whole. Raises MqttError for one that claims too much."""
+        buffer, size, at, byte = self._buffer, 0, 0, 0x80
+        while byte & 0x80:
+            at += 1
+            if at > 4 or size > PACKET_BYTES_MAX:  # section 2.2.3: four bytes at most
                 raise MqttError("size")
-            if byte < 0x80:
-                return size
+            if at >= len(buffer):
+                return None
+            byte = buffer[at]
+            size |= (byte & 0x7F) << 7 * (at - 1)
+        if size > PACKET_BYTES_MAX:
+            raise MqttError("size")
+        end = at + 1 + size
+        if end > len(buffer):
+            return None
+        self._buffer = buffer[end:]
+        return buffer[0], buffer[at + 1 : end]
 
     async def close(self):
         """Close the connection; an error in doing so changes nothing any more."""

@@ -1,12 +1,12 @@
-"""The screen lays out one named text at a time, with the mark of a lost link in the corner."""
+"""The screen lays out one named text at a time, with a mark in its lowest line, right."""
 
 from firmware import glyphs
 from firmware.ssd1306 import PAGES, WIDTH
 from firmware.texts import lines
 
 CONTRAST = 128
-# A line is two pages high. Up to three of them are set off by half a line, from each other and from labels or the mark
-# of a lost link, which have the lowest. Where that does not fit they stand close, and four leave no room for a mark.
+# A line is two pages high. Up to three of them are set off by half a line, from each other and from labels or the mark,
+# which have the lowest. Where that does not fit they stand close, and four leave no room for a mark.
 _LINE_PAGES = 2
 _LOWEST_PAGE = PAGES - _LINE_PAGES
 _BUTTONS = 5
@@ -39,8 +39,10 @@ class Screen:
     def __init__(self, display):
         self._display = display
 
-    def show(self, word, language, values=(), online=True, contrast=CONTRAST):
+    def show(self, word, language, values=(), mark="", contrast=CONTRAST):
         """Show the text `word` in `language` ("zh" or "en"), centred; `values` fill its gaps, one each.
+
+        mark: a short text, "" for none; a page that labels the buttons has no room for it.
 
         Raises OSError when the display does not answer, ValueError for a word or language that is in no text,
         TypeError for too few values.
@@ -52,11 +54,10 @@ class Screen:
                 labels = text[1:]
             else:
                 found += _rows(text)
-        self._lay_out(found, online and not labels)
+        self._lay_out(found, not mark and not labels)
         if labels:
             self._label(labels)
-        elif not online and len(found) * _LINE_PAGES < PAGES:
-            mark = lines("offline", language)[0]
+        elif mark and len(found) * _LINE_PAGES < PAGES:
             self._display.text(_LOWEST_PAGE, WIDTH - _width(mark), mark)
         self._display.show(contrast)
 

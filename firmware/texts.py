@@ -3,7 +3,7 @@
 One string, because one string lies in flash while a dictionary of many lies in the heap. A row: name, language, lines
 with "|" between them. Each `%s` takes the next value: window, door, name, digits, or lines of their own. A line that
 begins with "=" labels the five buttons below the display, with "," between them: 非常满意 is on the left, 非常不满意 on
-the right.
+the right. From "offline" on they are marks, one line each: of a lost link, and of its cause (see link_fault.py).
 glyphs.py holds the glyphs of these texts.
 """
 
@@ -86,6 +86,32 @@ nobody     zh 名单为空
 nobody     en Roster is empty
 offline    zh 离线
 offline    en offline
+wifi       zh 无网络
+wifi       en No network
+host       zh 找不到服务器
+host       en Server not found
+server     zh 服务器不通
+server     en Server is down
+silent     zh 服务器无应答
+silent     en No answer
+tls        zh 加密连接失败
+tls        en TLS refused
+name       zh 服务器名不符
+name       en Name mismatch
+expired    zh 服务器证书过期
+expired    en Cert. expired
+early      zh 服务器证书未生效
+early      en Future cert.
+untrusted  zh 服务器证书不可信
+untrusted  en Untrusted cert.
+own        zh 本机证书被拒
+own        en Own cert refused
+login      zh 服务器拒绝登录
+login      en Login refused
+hung_up    zh 服务器断开连接
+hung_up    en Server hung up
+other      zh 连接错误 %s
+other      en Error %s
 """
 
 

@@ -10,14 +10,14 @@ WINDOW = 10
 # The gateway commits and answers within a second; after five the records or the receipt are lost somewhere.
 RESEND_MS = 5000
 KEEP_ALIVE_S = 60
-# A half-open link is found after 1.5 keep-alives (MQTT 3.1.1, section 3.1.2.10).
-_DEAD_MS = 1500 * KEEP_ALIVE_S
+# Two pings in a row without an answer: a half-open link is found within 90 s, even where the loop is slow.
+_DEAD_MS = 85000
 _PING_MS = 500 * KEEP_ALIVE_S
+# Wi-Fi has 15 s (see board_esp32.py). TCP alone would try for a minute to reach what does not answer.
+OPEN_TIMEOUT_S = 30
 _TICK_MS = 500
 BACK_OFF_FIRST_MS = 500
 BACK_OFF_MAX_MS = 60000
-# Measures from record to receipt that status reports; a ring, so that it stays small.
-LATENCIES_KEPT = 64
 LINK_ERRORS = (OSError, ValueError, EOFError, MqttError, asyncio.TimeoutError)
 
 
@@ -28,18 +28,21 @@ def back_off_ms(attempt, chance):
 
 
 class Uplink:
-    """open_stream: async () -> (reader, writer), TLS and all. heartbeat(): sealed message, asked for when one is due.
+    """board: its network_clock and met_server are used. open_stream: async () -> (reader, writer), TLS and all.
+    heartbeat(): sealed message, asked for when one is due.
 
-    online: True while subscribed. error: last link error as a short word, for display and technician.
+    online: True while subscribed. error: what ended the last link, as link_fault.py words it; "" while online and
+    before the first.
     """
 
-    def __init__(self, identity, journal, suite, topics, open_stream, network_clock, heartbeat, on_message):
+    def __init__(self, board, identity, journal, suite, topics, open_stream, heartbeat, on_message):
+        self._board = board
+        self._clock = board.network_clock
         self._identity = identity
         self._journal = journal
         self._suite = suite
         self._topic_up, self._topic_down = topics
         self._open_stream = open_stream
-        self._clock = network_clock
         self._heartbeat = heartbeat
         self._on_message = on_message
         self._wake = asyncio.Event()
@@ -48,20 +51,12 @@ class Uplink:
         self._holes = []  # what the last receipt says is missing below that
         self._again = []
         self._progress_ms = 0
-        self._recorded = {}
-        self.latencies_ms = []
         self.heartbeat_due = True
         self.online = False
         self.error = ""
 
     def wake(self):
         """Something may have to be sent: a new record, a receipt, a heartbeat."""
-        self._wake.set()
-
-    def recorded(self, seq, began_ms):
-        """A record was just made; its way to the receipt is measured from began_ms (network clock)."""
-        if len(self._recorded) < LATENCIES_KEPT:
-            self._recorded[seq] = began_ms
         self._wake.set()
 
     def receipt(self, found):
@@ -74,7 +69,6 @@ class Uplink:
             self._progress_ms = self._clock.ticks_ms()
         if through > journal.through:
             journal.trim(through)
-            self._measure(through)
         self._know(max(found.highest, journal.through))
         self._holes = found.holes
         self._fill()
@@ -111,12 +105,6 @@ class Uplink:
                 if seq not in self._again:
                     self._again.append(seq)
 
-    def _measure(self, through):
-        now = self._clock.ticks_ms()
-        for seq in [s for s in self._recorded if s <= through]:
-            self.latencies_ms.append(self._clock.ticks_diff(now, self._recorded.pop(seq)))
-        self.latencies_ms = self.latencies_ms[-LATENCIES_KEPT:]
-
     async def run(self):
         """For ever: connect, serve, wait, again."""
         attempt = 0
@@ -125,7 +113,9 @@ class Uplink:
             try:
                 await self._session()
             except LINK_ERRORS as error:
-                self.error = str(error)[:40] or type(error).__name__
+                from firmware.link_fault import word  # a device with a good link never needs it
+
+                self.error = word(error, self.online, self._board.met_server)
             self.online = False
             if self._clock.ticks_diff(self._clock.ticks_ms(), began) > BACK_OFF_MAX_MS:
                 attempt = 0  # it had worked: a lost link is no reason to be slow
@@ -133,7 +123,7 @@ class Uplink:
             attempt += 1
 
     async def _session(self):
-        reader, writer = await self._open_stream()
+        reader, writer = await asyncio.wait_for(self._open_stream(), OPEN_TIMEOUT_S)
         mqtt = Mqtt(reader, writer, self._on_message)
         listener = None
         try:
@@ -180,21 +170,28 @@ class Uplink:
         self._wake.clear()
 
     async def _send(self, mqtt):
+        if self.heartbeat_due or self._again or self._sent < self._last():
+            await mqtt.publish(self._topic_up, self._due())
+
+    def _last(self):
+        """The highest number that may be on its way."""
+        return min(self._journal.head, self._known + WINDOW)
+
+    def _due(self):
+        """Every message that is to go out now, one by one, in its order."""
         if self.heartbeat_due:
             self.heartbeat_due = False
-            await mqtt.publish(self._topic_up, self._heartbeat())
+            yield self._heartbeat()
         while self._again:
-            await self._send_one(mqtt, self._again.pop(0))
-        while self._sent < min(self._journal.head, self._known + WINDOW):
+            entry = self._journal.entry(self._again.pop(0))
+            if entry:
+                yield entry.message
+        while self._sent < self._last():
             if self._sent <= self._known:  # nothing was on its way: the wait for a receipt begins now
                 self._progress_ms = self._clock.ticks_ms()
             self._sent += 1
-            if not await self._send_one(mqtt, self._sent) and self._sent == self._known + 1:
-                self._known += 1  # no receipt will ever tell of it
-
-    async def _send_one(self, mqtt, seq):
-        """True when the journal has it. What is damaged is passed over, and the records behind it still arrive."""
-        entry = self._journal.entry(seq)
-        if entry:
-            await mqtt.publish(self._topic_up, entry.message)
-        return entry is not None
+            entry = self._journal.entry(self._sent)
+            if entry:
+                yield entry.message
+            elif self._sent == self._known + 1:  # damaged: passed over, for no receipt will ever tell of it
+                self._known += 1

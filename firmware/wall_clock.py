@@ -14,6 +14,9 @@ DRIFT_AFTER_MS = 1800000
 _DRIFT_MAX_PPM = 100000  # a clock that is off by more than a tenth is no clock; the wire says no more
 # The floor is written once an hour: 9,000 writes a year.
 _PERSIST_S = 3600
+# Shorter than any server's certificate is valid (a year), so that no step passes one over. Ten years of steps.
+GUESS_STEP_S = 30 * 86400
+_GUESS_STEPS = 120
 
 
 class WallClock:
@@ -34,6 +37,7 @@ class WallClock:
         self._asked_ms = 0
         self.drift_ppm = None
         self._anchor = None  # (uptime, offset) that the estimate begins with
+        self._guess = 0
 
     def ask(self):
         """A fresh nonce for the next heartbeat; an answer to an older one is worth nothing from now on."""
@@ -62,6 +66,17 @@ class WallClock:
         stepped = abs(change_ms) > STEP_MS + half_trip_ms
         self._estimate(now_ms, stepped)
         return change_ms if stepped else 0
+
+    def guess_s(self, is_early):
+        """UTC seconds to check certificates against while nobody has told the time; no record is ever dated so.
+
+        It is the floor, for a board's clock begins in 2000. is_early: True when the server's certificate was newer than
+        the last guess: a device from the drawer may have missed a renewal, so a month is added, and after ten years it
+        begins anew. That lets nothing in that has expired by the floor.
+        """
+        if is_early:
+            self._guess = (self._guess + 1) % _GUESS_STEPS
+        return self.floor_s + self._guess * GUESS_STEP_S
 
     def _estimate(self, now_ms, stepped):
         """The drift over all answers since the anchor: the longer, the less a round trip matters."""

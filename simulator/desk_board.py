@@ -147,6 +147,7 @@ class DeskBoard:
         self.network_clock = DeskClock()
         self.edge = Edge()
         self.watchdog = DeskWatchdog()
+        self.met_server = False  # CPython tells no more than that a handshake failed
         self._root = Path(root)
         self.screen = Display()
         self.display = DeskBus(self.screen)

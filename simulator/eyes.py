@@ -4,7 +4,13 @@ from functools import cache
 
 from firmware.screen import Screen
 from firmware.ssd1306 import Ssd1306
-from firmware.texts import TEXTS
+from firmware.texts import TEXTS, lines
+
+# Not screens of their own: a lost link, and why it is lost.
+MARKS = (
+    "offline", "wifi", "host", "server", "silent", "tls", "name", "expired", "early", "untrusted", "own", "login",
+    "hung_up", "other",
+)  # fmt: skip
 
 
 class Paper:
@@ -22,9 +28,9 @@ def words() -> dict[bytes, str]:
     found = {}
     for row in TEXTS.strip().splitlines():
         name, language, text = row.split(maxsplit=2)
-        if "%s" not in text and name != "offline":
-            for online in (True, False):
-                screen.show(name, language, (), online)
+        if "%s" not in text and name not in MARKS:
+            for mark in ("", lines("offline", language)[0]):
+                screen.show(name, language, (), mark)
                 found[bytes(drawn.frame)] = name
     return found
 

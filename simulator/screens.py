@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from firmware import tags
 from firmware.screen import Screen
 from firmware.ssd1306 import HEIGHT, WIDTH, Ssd1306
-from firmware.texts import TEXTS
-from simulator.eyes import Paper
+from firmware.texts import TEXTS, lines
+from simulator.eyes import MARKS, Paper
 
 LANGUAGES = ("zh", "en")
 _NAME: dict[str, tuple[str, ...]] = {"zh": ("王琳",), "en": ("Wang Lin",)}
@@ -40,8 +40,9 @@ _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # These label the buttons where the mark of a lost link has its place, or have no link to lose.
 _UNMARKED = ("reason", "phone", "wrong", "locked")
-# A mark in the corner, not a screen of its own.
-_MARK = "offline"
+# Why the link is lost is shown where nobody is in the middle of something; this screen stands for all of these.
+_EXPLAINED = "idle"
+_ERROR_CODE = "-29184"
 # Dots of such a display are light blue on black.
 _DOT, _GROUND = (158, 216, 255), (6, 10, 14)
 _SHEET_GROUND, _CAPTION = (38, 44, 50), (214, 220, 224)
@@ -51,18 +52,24 @@ SCALE_MAX = 16
 
 @dataclass(frozen=True)
 class Shot:
-    """One screen. word: name of its text. online: False draws the mark of a lost link. tag: of a reason page."""
+    """One screen. word: name of its text. mark: name of its mark, "" for none. tag: of a reason page."""
 
     word: str
     language: str
-    online: bool = True
+    mark: str = ""
     tag: int = 0
 
     @property
     def name(self) -> str:
         """As the file is called, without its ending."""
         tag = f"-{self.tag}" if self.tag else ""
-        return f"{self.word}{tag}-{self.language}{'' if self.online else '-offline'}"
+        return f"{self.word}{tag}-{self.language}{self._marked}"
+
+    @property
+    def _marked(self) -> str:
+        if not self.mark:
+            return ""
+        return "-offline" if self.mark == MARKS[0] else f"-offline-{self.mark}"
 
     @property
     def _values(self) -> tuple[str, ...]:
@@ -74,7 +81,8 @@ class Shot:
     def frame(self) -> bytes:
         """The display's memory, as the firmware draws it."""
         display = Ssd1306(Paper())
-        Screen(display).show(self.word, self.language, self._values, self.online)
+        mark = lines(self.mark, self.language)[0].replace("%s", _ERROR_CODE) if self.mark else ""
+        Screen(display).show(self.word, self.language, self._values, mark)
         return bytes(display.frame)
 
 
@@ -87,11 +95,18 @@ def shots() -> Iterator[Shot]:
     """Every screen in every language, with and without a link; texts in their order, a reason page for every tag."""
     words = dict.fromkeys(line.split()[0] for line in TEXTS.strip().splitlines())
     for word in words:
-        if word != _MARK:
+        if word not in MARKS:
             for tag in _tag_codes() if word == "reason" else (0,):
                 for language in LANGUAGES:
-                    for online in (True,) if word in _UNMARKED else (True, False):
-                        yield Shot(word, language, online, tag)
+                    for mark in _marks(word):
+                        yield Shot(word, language, mark, tag)
+
+
+def _marks(word: str) -> tuple[str, ...]:
+    """The marks that this text is shown with, the empty one first."""
+    if word in _UNMARKED:
+        return ("",)
+    return ("", *MARKS) if word == _EXPLAINED else ("", MARKS[0])
 
 
 def picture(frame: bytes, scale: int) -> Image.Image:

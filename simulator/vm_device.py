@@ -48,6 +48,7 @@ LAYOUT = rom.Layout(
         "firmware.phone": (),
         "firmware.keypad": (),
         "firmware.crash": (),
+        "firmware.link_fault": (),
         "firmware.erasure": (),
         "firmware.retirement": (),
         "firmware.locked": (),
@@ -164,7 +165,7 @@ class VmDevice:
         self._link.send(TAMPER_PIN, bytes((value,)))
 
     async def status(self) -> dict[str, Any]:
-        """Device.status() of the firmware, with press_to_receipt_ms as people see it, not as the device does.
+        """Device.status() of the firmware, with press_to_receipt_ms as people see it.
 
         Raises ConnectionError while the device is off or boots, TimeoutError when it does not answer.
         """

@@ -51,7 +51,7 @@ class Board(DeskBoard):
         """There is no TLS on this bench."""
 
     async def _no_network(self):
-        raise OSError("no network")
+        raise OSError("no wifi")
 
     async def open_stream(self, host, port, server_name):
         return await self.dial()
@@ -86,7 +86,10 @@ class Bench:
 
     def boot(self):
         """Power on, and run."""
-        self.build()
+        return self.build().run()
+
+    def run(self):
+        """What was built runs."""
         self._tasks = OwnedTasks()
         self.running = asyncio.create_task(self._tasks.run(self.device.run()))
         return self

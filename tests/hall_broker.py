@@ -65,10 +65,13 @@ class Broker:
 
 
 class Mosquitto(Broker):
-    """command: path of mosquitto. hall: folder of a provisioned hall. folder: where its own files go."""
+    """command: path of mosquitto. hall: folder of a provisioned hall. folder: where its own files go.
 
-    def __init__(self, command, hall, folder, name="yongxing"):
-        port = free_port()
+    port: 0 for any that is free.
+    """
+
+    def __init__(self, command, hall, folder, name="yongxing", port=0):
+        port = port or free_port()
         folder.mkdir()
         # mosquitto started by root drops to its own user, who may not read a hall's folder.
         user = "user root\n" if os.geteuid() == 0 else ""
@@ -91,3 +94,41 @@ class EmbeddedBroker(Broker):
         folder.mkdir()
         port = free_port()
         super().__init__([sys.executable, "-c", _EMBEDDED, str(hall), str(port)], port, folder / "log")
+
+
+class PlainMosquitto(Broker):
+    """Without TLS, so that a test can break the bytes of MQTT itself. anonymous: False refuses every login."""
+
+    def __init__(self, command, folder, anonymous=True):
+        folder.mkdir()
+        port = free_port()
+        (folder / "passwords").write_text("")
+        text = (
+            f"listener {port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\npassword_file {folder}/passwords\n"
+        )
+        user = "user root\n" if os.geteuid() == 0 else ""
+        (folder / "mosquitto.conf").write_text(user + text + "persistence false\nmax_queued_messages 10000\n")
+        super().__init__([command, "-c", str(folder / "mosquitto.conf")], port, folder / "log")
+
+
+_PLAIN = """\
+import asyncio, sys
+from amqtt.broker import Broker
+
+async def serve(port, anonymous):
+    config = {"listeners": {"default": {"type": "tcp", "bind": "127.0.0.1:%d" % port}}}
+    config["plugins"] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": anonymous}}
+    await Broker(config).start()
+    await asyncio.Event().wait()
+
+asyncio.run(serve(int(sys.argv[1]), sys.argv[2] == "True"))
+"""
+
+
+class PlainAmqtt(Broker):
+    """amqtt as it comes, without what simulator/broker.py mends. anonymous: as in PlainMosquitto."""
+
+    def __init__(self, folder, anonymous=True):
+        folder.mkdir()
+        port = free_port()
+        super().__init__([sys.executable, "-c", _PLAIN, str(port), str(anonymous)], port, folder / "log")

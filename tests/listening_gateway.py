@@ -109,7 +109,7 @@ class ListeningGateway:
             self._devices[device][0],
             receipt.Receipt(stream, through, list(holes), holes[-1][1] + 1 if holes else through),
         )
-        await self._mqtt.publish(topics.down(self._name, device), message)
+        await self._mqtt.publish(topics.down(self._name, device), [message])
 
     async def command(self, device, kind, claims):
         """Send a command that is valid for a day, however fast the device's clock runs."""
@@ -117,7 +117,7 @@ class ListeningGateway:
         now_s = int(time.time())
         made = command.Command(device, self._name, now_s + 86400, now_s, kind, self._counter, claims)
         sealed = command.seal(self._devices[device][0], self._command_key, made)
-        await self._mqtt.publish(topics.down(self._name, device), sealed)
+        await self._mqtt.publish(topics.down(self._name, device), [sealed])
 
     async def tell_time(self, device):
         """Answer the newest heartbeat's question for the time."""

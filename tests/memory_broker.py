@@ -55,7 +55,7 @@ class MemoryBroker:
         """(reader, writer), for a device's open_stream."""
         self.dialled.append(asyncio.get_running_loop().time())
         if self.refusing:
-            raise OSError("refused")
+            raise OSError(111)  # ECONNREFUSED
         self._line = _Line(self)
         return self._line.reader, self._line
 

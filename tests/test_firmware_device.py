@@ -15,6 +15,7 @@ from firmware import crash, schedule
 from firmware.buttons import STUCK_MS
 from firmware.journal import BLOCK_BYTES, JournalFull
 from firmware.self_check import BUTTONS, CLOCK, DISPLAY, FLASH, FLASH_LOW_BYTES, LID, LINK, SENSOR, names
+from firmware.wall_clock import GUESS_STEP_S
 from protocol import command, event, heartbeat, rating, record, sealed_record
 
 RATED = {rating.WINDOW: "01", rating.OUTCOME: rating.RATED, rating.LEVEL: 5, rating.MODE: rating.WALK_UP}
@@ -176,6 +177,79 @@ async def test_a_jump_that_cannot_be_recorded_does_not_end_the_device():
     bench.tell_time()
     assert bench.device.wall_clock.now_s() == MORNING_S + 600
     assert event.CLOCK_STEPPED not in codes(bench)
+
+
+class DatedBroker:
+    """A broker whose certificate is valid for a year from `begins_s`, as far as a board can tell: by its own clock,
+    which begins in 2000. checked: what that showed, at each attempt.
+    """
+
+    def __init__(self, bench, begins_s):
+        self._broker, self._begins_s = MemoryBroker(), begins_s
+        self._clock_s = 946684800
+        self.checked = []
+        bench.board.set_time, bench.board.dial = self._set, self.dial
+
+    def _set(self, utc_s):
+        self._clock_s = utc_s
+
+    async def dial(self):
+        self.checked.append(self._clock_s)
+        if self._clock_s < self._begins_s:
+            raise ValueError("\nThe certificate validity starts in the future\n")
+        if self._clock_s > self._begins_s + 366 * 86400:
+            raise ValueError("\nThe certificate validity has expired\n")
+        return await self._broker.dial()
+
+
+@timeless
+async def test_a_device_that_never_had_the_time_checks_certificates_by_its_build_time():
+    bench = Bench().build()
+    broker = DatedBroker(bench, bench.who.built_s - 3600)
+    bench.run()
+    await until(lambda: bench.device.online, 10)
+    assert broker.checked == [bench.who.built_s]
+
+
+@timeless
+async def test_after_a_power_cut_certificates_are_checked_by_the_last_time_that_was_kept():
+    bench = Bench().boot()
+    bench.tell_time()
+    bench.cut_power()
+    broker = DatedBroker(bench.build(), MORNING_S - 60)
+    bench.run()
+    await until(lambda: bench.device.online, 10)
+    assert broker.checked == [MORNING_S]
+    assert bench.device.wall_clock.now_s() == 0  # nobody has told it the time: no record is dated by that
+
+
+@timeless
+async def test_a_device_from_the_drawer_finds_its_way_to_a_certificate_that_was_renewed_meanwhile():
+    bench = Bench().build()
+    broker = DatedBroker(bench, bench.who.built_s + 400 * 86400)
+    bench.run()
+    await until(lambda: bench.device.online, 900)
+    assert broker.checked == [bench.who.built_s + GUESS_STEP_S * step for step in range(15)]
+    assert bench.device.wall_clock.now_s() == 0
+
+
+@timeless
+async def test_an_expired_certificate_is_not_made_valid_by_guessing():
+    bench = Bench().build()
+    broker = DatedBroker(bench, bench.who.built_s - 367 * 86400)
+    bench.run()
+    await asyncio.sleep(900)
+    assert set(broker.checked) == {bench.who.built_s} and bench.device.uplink.error == "expired"
+
+
+@timeless
+async def test_once_the_time_is_known_no_certificate_is_checked_by_a_guess():
+    bench = Bench().build()
+    broker = DatedBroker(bench, MORNING_S + 86400)
+    bench.run()
+    bench.tell_time()
+    await asyncio.sleep(900)
+    assert set(broker.checked) == {MORNING_S} and bench.device.uplink.error == "early"
 
 
 # --- heartbeats and settings

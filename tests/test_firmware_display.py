@@ -14,9 +14,10 @@ from firmware.ssd1306 import PAGES, WIDTH, Ssd1306
 from firmware.texts import TEXTS, lines
 from simulator import glyph_subset
 from simulator.desk_board import DeskPin, Edge
+from simulator.eyes import MARKS
 
 ROWS = [row.split(maxsplit=2) for row in TEXTS.strip().split("\n")]
-NAMES = sorted({name for name, _, _ in ROWS})
+NAMES = sorted({name for name, _, _ in ROWS} - set(MARKS))
 LANGUAGES = ("zh", "en")
 # Texts with a value that the hall does not choose: reasons are in tags.py, touches are three.
 OWN_VALUES = {"reason": ("没有提供|材料样本？", "1/8"), "enrol": (None, "2")}
@@ -41,7 +42,12 @@ class Bus:
         self.sent.append(bytes(data))
 
 
-def drawn(word, language, value="", online=True):
+def mark(name, language):
+    """The text of a mark, as it is in the lowest line; "" for no name."""
+    return lines(name, language)[0].replace("%s", "-29184") if name else ""
+
+
+def drawn(word, language, value="", marked=""):
     """(frame, [(page, column, text)]) of what the screen draws with this value in every gap; a line takes two pages."""
     values = [value if own is None else own for own in OWN_VALUES.get(word, (None, None))]
     display = Ssd1306(Bus())
@@ -52,7 +58,7 @@ def drawn(word, language, value="", online=True):
         return draw(page, x, content)
 
     display.text = text
-    Screen(display).show(word, language, values, online)
+    Screen(display).show(word, language, values, mark(marked, language))
     return bytes(display.frame), placed
 
 
@@ -65,7 +71,7 @@ def width(text):
 
 def test_every_text_is_there_in_both_languages_and_once():
     assert sorted((name, language) for name, language, _ in ROWS) == [
-        (name, language) for name in NAMES for language in sorted(LANGUAGES)
+        (name, language) for name in sorted([*NAMES, *MARKS]) for language in sorted(LANGUAGES)
     ]
     with pytest.raises(ValueError):
         lines("idle", "fr")
@@ -118,10 +124,10 @@ def test_texts_with_the_same_words_and_languages_have_gaps_for_the_same_values()
 
 @pytest.mark.parametrize("value", ["", "8", "12", "D10", "A-12", "王琳", "欧阳娜娜", "Li Xiaoming"])
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("online", [True, False])
-def test_every_text_fits_with_the_values_of_a_hall(language, value, online):
+@pytest.mark.parametrize("marked", ["", *MARKS])
+def test_every_text_fits_with_the_values_of_a_hall(language, value, marked):
     for word in NAMES:
-        _, placed = drawn(word, language, value, online)
+        _, placed = drawn(word, language, value, marked)
         for page, x, text in placed:
             assert 0 <= x <= WIDTH - width(text) and 0 <= page < PAGES - 1, (word, text)
         places = [(page + half, at) for page, x, text in placed for half in (0, 1) for at in range(x, x + width(text))]
@@ -130,10 +136,10 @@ def test_every_text_fits_with_the_values_of_a_hall(language, value, online):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("value", ["W" * PLACE_CHARS_MAX, "窗" * PLACE_CHARS_MAX, "卡" * NAME_CHARS_MAX, "\U00020000"])
-@pytest.mark.parametrize("online", [True, False])
-def test_the_longest_possible_value_is_shown_whole(language, value, online):
+@pytest.mark.parametrize("marked", ["", "offline", "own"])
+def test_the_longest_possible_value_is_shown_whole(language, value, marked):
     for word in NAMES:
-        _, placed = drawn(word, language, value, online)
+        _, placed = drawn(word, language, value, marked)
         shown = "".join(text for _, _, text in placed)
         assert value in shown or word == "reason" or not any("%s" in line for line in lines(word, language)), word
         for page, x, text in placed:
@@ -146,13 +152,14 @@ def test_no_two_texts_look_alike():
         assert len(frames) == len(NAMES)
 
 
-def test_a_lost_link_shows_in_the_corner_and_touches_no_text():
+@pytest.mark.parametrize("marked", MARKS)
+def test_a_lost_link_and_its_cause_show_in_the_corner_and_touch_no_text(marked):
     for word in set(NAMES) - LABELLED:
         for language in LANGUAGES:
-            (_, on), (_, off) = (drawn(word, language, "01", online) for online in (True, False))
-            *text, mark = off
+            (_, on), (_, off) = (drawn(word, language, "01", which) for which in ("", marked))
+            *text, shown = off
             assert [content for _, _, content in text] == [content for _, _, content in on]
-            assert mark == (PAGES - 2, WIDTH - width(mark[2]), lines("offline", language)[0])
+            assert shown == (PAGES - 2, WIDTH - width(shown[2]), mark(marked, language))
             lowest = max(page for page, _, _ in text)
             assert lowest <= PAGES - (5 if len(text) < 3 else 4), word  # half a line between them, where there is room
 
@@ -160,8 +167,8 @@ def test_a_lost_link_shows_in_the_corner_and_touches_no_text():
 def test_labels_stand_above_their_buttons():
     for word in LABELLED:
         for language in LANGUAGES:
-            for online in (True, False):
-                _, placed = drawn(word, language, "1", online)
+            for marked in ("", "offline"):
+                _, placed = drawn(word, language, "1", marked)
                 labels = [(x, text) for page, x, text in placed if page == PAGES - 2 and text]
                 assert lines("offline", language)[0] not in [text for _, text in labels]
                 last_x, last = labels[-1]
@@ -177,7 +184,7 @@ def test_labels_stand_above_their_buttons():
 def test_what_was_shown_before_leaves_no_trace():
     display = Ssd1306(Bus())
     screen = Screen(display)
-    screen.show("idle", "en", ("W" * 9,), online=False)
+    screen.show("idle", "en", ("W" * 9,), "offline")
     screen.show("timed_out", "zh")
     assert bytes(display.frame) == drawn("timed_out", "zh")[0]
 

@@ -177,7 +177,7 @@ async def test_idle_shows_the_window_and_the_clerk_where_one_is_configured():
     ):
         bench.send(command.CONFIG, config | {command.VERSION: version} | more)
         expected = Ssd1306(eyes.Paper())
-        Screen(expected).show(word, "zh", values, online=False)
+        Screen(expected).show(word, "zh", values, "离线")
         await until(lambda frame=bytes(expected.frame): bytes(bench.screen.frame) == frame, 3)
 
 
@@ -185,20 +185,52 @@ async def test_idle_shows_the_window_and_the_clerk_where_one_is_configured():
 async def test_an_evaluator_without_a_link_says_so_and_still_takes_ratings():
     bench = await an_evaluator()
     open_visit(bench, "V0001")
-    assert bench.screen.frame == drawn("ask", online=False)
+    assert bench.screen.frame == drawn("ask", mark="离线")
     await press(bench, 2)
     assert outcomes(bench) == [("V0001", 2)] and bench.device.status()["pending"] > 1
     online(bench)
     await until(lambda: bench.device.online, 90)
     open_visit(bench, "V0002")
-    assert bench.screen.frame == drawn("ask", online=True)
+    assert bench.screen.frame == drawn("ask")
 
 
-def drawn(word, online):
-    """The frame of a text without gaps."""
+def drawn(word, values=(), mark=""):
+    """The frame of a text, in Chinese."""
     expected = Ssd1306(eyes.Paper())
-    Screen(expected).show(word, "zh", (), online)
+    Screen(expected).show(word, "zh", values, mark)
     return expected.frame
+
+
+@timeless
+async def test_a_link_that_stays_lost_says_why_below_the_invitation_and_nowhere_else():
+    bench, lost = await an_evaluator(), NoLink()
+    broker = online(bench)
+    await until(lambda: bench.device.online, 90)
+    bench.board.dial = lost.dial
+    broker.cut()
+    await until(lambda: bench.screen.frame == drawn("idle", ("01",), "离线"), 3)
+    await asyncio.sleep(25)
+    assert bench.screen.frame == drawn("idle", ("01",), "离线")  # a broker that is started again is back by now
+    await asyncio.sleep(10)
+    for error, text in ((OSError("no wifi"), "无网络"), (OSError(111), "服务器不通"), (OSError(12), "连接错误 12")):
+        lost.error = error
+        await until(lambda shown=text: bench.screen.frame == drawn("idle", ("01",), shown), 70)
+    open_visit(bench, "V0001")
+    assert bench.screen.frame == drawn("ask", mark="离线")  # a visitor cares for other things
+    await press(bench, 2)
+    assert outcomes(bench) == [("V0001", 2)]
+    await until(lambda: bench.screen.frame == drawn("idle", ("01",), "连接错误 12"), 30)
+    bench.board.dial = broker.dial
+    await until(lambda: bench.screen.frame == drawn("idle", ("01",)), 90)
+
+
+class NoLink:
+    """Every connection fails with `error`."""
+
+    error = OSError("no wifi")
+
+    async def dial(self):
+        raise self.error
 
 
 # --- presses that are no answer

@@ -156,7 +156,7 @@ async def test_messages_of_every_length_arrive_whole(broker, gateway, dial):
     device, _ = await dial(broker.port)
     wanted = [bytes((size & 0xFF,)) * size for size in (1, 80, 81, 127, 128, 449, 3913, 4096)]
     for payload in wanted:
-        await device.mqtt.publish(UP, payload)
+        await device.mqtt.publish(UP, [payload])
     assert await gateway.wait_for(len(wanted)) == [(UP, payload) for payload in wanted]
 
 
@@ -164,7 +164,7 @@ async def test_many_in_flight_arrive_once_and_in_order(broker, gateway, dial):
     device, _ = await dial(broker.port)
     wanted = [b"%d" % number for number in range(200)]
     for payload in wanted:
-        await device.mqtt.publish(UP, payload)
+        await device.mqtt.publish(UP, [payload])
     assert [payload for _, payload in await gateway.wait_for(200)] == wanted
     await asyncio.sleep(0.1)  # long enough for a second delivery that must not come
     assert len(gateway.heard) == 200
@@ -392,7 +392,7 @@ async def test_every_packet_is_one_write():
     client, writer = from_bytes(CONNACK + SUBACK)
     await client.connect("e-001", 60)
     await client.subscribe(DOWN)
-    await client.publish(UP, bytes(449))
+    await client.publish(UP, [bytes(449)])
     await client.ping()
     assert [data[0] for data in writer.writes] == [0x10, 0x82, 0x32, 0xC0]
 
@@ -401,7 +401,7 @@ async def test_packet_numbers_go_round_and_are_never_zero():
     client, writer = from_bytes(b"")
     client._packet_id = 0xFFFE
     for _ in range(3):
-        await client.publish(UP, b"x")
+        await client.publish(UP, [b"x"])
     start = 4 + len(UP)
     assert [data[start : start + 2] for data in writer.writes] == [b"\xff\xff", b"\x00\x01", b"\x00\x02"]
 
@@ -461,7 +461,7 @@ async def test_a_peer_that_reads_nothing_is_given_up(monkeypatch):
 
         async def publish_for_ever():
             while True:
-                await device.mqtt.publish(UP, bytes(4096))
+                await device.mqtt.publish(UP, [bytes(4096)])
 
         with pytest.raises(asyncio.TimeoutError):
             await publish_for_ever()
@@ -484,7 +484,7 @@ async def test_packets_of_several_tasks_do_not_mix():
 
     async with peer(count) as port:
         device = Device(*await asyncio.open_connection("127.0.0.1", port))
-        await asyncio.gather(*(device.mqtt.publish(UP, bytes((number,)) * 4000) for number in range(60)))
+        await asyncio.gather(*(device.mqtt.publish(UP, [bytes((number,)) * 4000]) for number in range(60)))
         async with asyncio.timeout(TIMEOUT_S):
             while len(sizes) < 60:
                 await asyncio.sleep(0.01)

@@ -179,7 +179,7 @@ async def test_a_claimed_name_does_not_disturb_its_owner(broker: HallBroker, hal
     owner = await join(broker, hall_dir, "e-001")
     gateway = await join(broker, hall_dir, "gateway")
     assert await greeting(broker.port, context_of(hall_dir, "e-002"), "e-001") == "not authorised"
-    await gateway.mqtt.publish(E1_DOWN, b"still there")
+    await gateway.mqtt.publish(E1_DOWN, [b"still there"])
     assert await owner.wait_for(1) == [(E1_DOWN, b"still there")]
 
 
@@ -210,9 +210,9 @@ def _show(context: ssl.SSLContext, folder: Path, made: authority.Certified) -> N
 
 async def test_a_record_reaches_the_gateway_and_a_receipt_its_device_alone(broker: HallBroker, hall_dir: Path) -> None:
     gateway, one, two = [await join(broker, hall_dir, name) for name in ("gateway", "e-001", "e-002")]
-    await one.mqtt.publish(E1_UP, b"record")
+    await one.mqtt.publish(E1_UP, [b"record"])
     assert await gateway.wait_for(1) == [(E1_UP, b"record")]
-    await gateway.mqtt.publish(E1_DOWN, b"receipt")
+    await gateway.mqtt.publish(E1_DOWN, [b"receipt"])
     assert await one.wait_for(1) == [(E1_DOWN, b"receipt")]
     await asyncio.sleep(QUIET_S)
     assert (gateway.heard, two.heard) == ([(E1_UP, b"record")], [])
@@ -228,7 +228,7 @@ async def test_a_device_that_publishes_anywhere_but_up_is_cut_off(
     gateway, other, rogue = [await join(broker, hall_dir, name) for name in ("gateway", "e-002", "e-001")]
     rogue.writer.write(publish_packet(topic, b"spoofed"))
     assert await rogue.ended()
-    await other.mqtt.publish(E2_UP, b"honest")
+    await other.mqtt.publish(E2_UP, [b"honest"])
     assert await gateway.wait_for(1) == [(E2_UP, b"honest")]
     assert other.heard == []
     assert broker.counts["published"] == 1
@@ -269,7 +269,7 @@ async def test_what_a_client_must_not_receive_is_not_sent_whatever_it_is_subscri
     gateway, one, two = [await join(broker, hall_dir, name) for name in ("gateway", "e-001", "e-002")]
     spy_session, _ = broker.sessions["e-002"]
     broker.subscriptions[E1_DOWN].append((spy_session, 1))  # as if a subscription had slipped through
-    await gateway.mqtt.publish(E1_DOWN, b"receipt")
+    await gateway.mqtt.publish(E1_DOWN, [b"receipt"])
     assert await one.wait_for(1) == [(E1_DOWN, b"receipt")]
     await asyncio.sleep(QUIET_S)
     assert two.heard == []
@@ -328,7 +328,7 @@ async def test_what_breaks_the_rules_ends_the_connection_and_no_other(
     rogue.writer.write(sent)
     assert await rogue.ended()
     assert why in caplog.text
-    await honest.mqtt.publish(E2_UP, b"honest")
+    await honest.mqtt.publish(E2_UP, [b"honest"])
     assert await gateway.wait_for(1) == [(E2_UP, b"honest")]
     assert await greeting(broker.port, context_of(hall_dir, "e-001"), "e-001") == "welcome"
 
@@ -350,7 +350,7 @@ async def test_noise_does_not_hurt_the_broker(broker: HallBroker, hall_dir: Path
 async def test_the_longest_message_passes(broker: HallBroker, hall_dir: Path) -> None:
     gateway, device = [await join(broker, hall_dir, name) for name in ("gateway", "e-001")]
     longest = os.urandom(4096)
-    await device.mqtt.publish(E1_UP, longest)
+    await device.mqtt.publish(E1_UP, [longest])
     assert await gateway.wait_for(1) == [(E1_UP, longest)]
 
 
@@ -362,7 +362,7 @@ async def test_a_take_over_ends_the_old_connection_and_messages_come_once(broker
     old = await join(broker, hall_dir, "e-001")
     new = await join(broker, hall_dir, "e-001")
     assert await old.ended()
-    await gateway.mqtt.publish(E1_DOWN, b"once")
+    await gateway.mqtt.publish(E1_DOWN, [b"once"])
     assert await new.wait_for(1) == [(E1_DOWN, b"once")]
     await asyncio.sleep(QUIET_S)
     assert (old.heard, new.heard) == ([], [(E1_DOWN, b"once")])
@@ -395,7 +395,7 @@ async def test_nothing_is_kept_for_who_is_away(broker: HallBroker, hall_dir: Pat
     while "gateway" in broker.sessions:
         await asyncio.sleep(0.01)
     before = device.mqtt.received
-    await device.mqtt.publish(E1_UP, b"lost")
+    await device.mqtt.publish(E1_UP, [b"lost"])
     async with asyncio.timeout(TIMEOUT_S):
         while device.mqtt.received == before:  # its PUBACK
             await asyncio.sleep(0.01)
@@ -403,7 +403,7 @@ async def test_nothing_is_kept_for_who_is_away(broker: HallBroker, hall_dir: Pat
     assert await back.mqtt.connect("gateway", 60) == 0  # no session present, though none was to be cleaned
     await back.mqtt.subscribe(ALL_UP)
     back.listen()
-    await device.mqtt.publish(E1_UP, b"kept")
+    await device.mqtt.publish(E1_UP, [b"kept"])
     assert await back.wait_for(1) == [(E1_UP, b"kept")]
 
 
@@ -435,7 +435,7 @@ async def test_a_client_that_does_not_acknowledge_loses_messages_and_nobody_else
     await stalled.mqtt.subscribe(ALL_UP)
     before = device.mqtt.received
     for number in range(9):
-        await device.mqtt.publish(E1_UP, bytes((number,)))
+        await device.mqtt.publish(E1_UP, [bytes((number,))])
     async with asyncio.timeout(TIMEOUT_S):
         while device.mqtt.received < before + 9:
             await asyncio.sleep(0.01)
@@ -443,14 +443,14 @@ async def test_a_client_that_does_not_acknowledge_loses_messages_and_nobody_else
     stalled.listen()  # acknowledges what came, and there is room again
     await stalled.wait_for(5)
     await asyncio.sleep(QUIET_S)
-    await device.mqtt.publish(E1_UP, b"later")
+    await device.mqtt.publish(E1_UP, [b"later"])
     assert (await stalled.wait_for(6))[-1] == (E1_UP, b"later")
 
 
 async def test_the_order_of_a_device_s_messages_is_kept(broker: HallBroker, hall_dir: Path) -> None:
     gateway, device = [await join(broker, hall_dir, name) for name in ("gateway", "e-001")]
     for number in range(200):
-        await device.mqtt.publish(E1_UP, number.to_bytes(2, "big"))
+        await device.mqtt.publish(E1_UP, [number.to_bytes(2, "big")])
     heard = await gateway.wait_for(200)
     assert [int.from_bytes(payload, "big") for _, payload in heard] == list(range(200))
 

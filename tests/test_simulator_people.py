@@ -179,7 +179,7 @@ def test_a_text_that_a_device_draws_again_is_seen_once() -> None:
     display = Display()
     bus = SimpleNamespace(writeto=lambda address, data: display.write(data))
     screen = Screen(Ssd1306(bus))
-    for word, online in (("ask", True), ("timed_out", True), ("timed_out", True), ("timed_out", False), ("ask", True)):
-        screen.show(word, "zh", "", online)
+    for word, mark in (("ask", ""), ("timed_out", ""), ("timed_out", ""), ("timed_out", "离线"), ("ask", "")):
+        screen.show(word, "zh", "", mark)
     assert display.seen == {"ask": 2, "timed_out": 1}
     assert display.drawn == {"ask": 2, "timed_out": 3}

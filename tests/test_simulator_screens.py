@@ -13,6 +13,7 @@ from source_tree import REPOSITORY
 from firmware.tags import TAGS
 from firmware.texts import TEXTS, lines
 from simulator import cli, screens
+from simulator.eyes import MARKS
 
 GOLDEN = REPOSITORY / "tests" / "screens"
 SHOTS = {shot.name: shot for shot in screens.shots()}
@@ -30,14 +31,17 @@ def test_a_screen_looks_as_its_golden_image(name: str) -> None:
 
 
 def test_every_text_has_its_screens_and_no_golden_image_is_left_over() -> None:
-    words = {line.split()[0] for line in TEXTS.strip().splitlines()} - {"offline"}
+    words = {line.split()[0] for line in TEXTS.strip().splitlines()} - set(MARKS)
     assert {shot.word for shot in SHOTS.values()} == words
     for word in words:
         of_word = [shot for shot in SHOTS.values() if shot.word == word]
         assert {shot.language for shot in of_word} == set(screens.LANGUAGES)
         # A screen that labels its buttons has no room for the mark; one without keys has no link to lose.
         unmarked = any("=" in line for line in lines(word, "zh")) or word == "locked"
-        assert {shot.online for shot in of_word} == ({True} if unmarked else {True, False})
+        assert {shot.mark != "" for shot in of_word} == ({False} if unmarked else {True, False})
+    for language in screens.LANGUAGES:
+        shown = {shot.mark for shot in SHOTS.values() if (shot.word, shot.language) == ("idle", language)}
+        assert shown == {"", *MARKS}
     assert {shot.tag for shot in SHOTS.values()} == {0, *(int(row.split()[0]) for row in TAGS.strip().splitlines())}
     assert {path.stem for path in GOLDEN.iterdir()} == set(SHOTS)
 

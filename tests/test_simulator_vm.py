@@ -5,12 +5,15 @@ import datetime
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hall_broker import free_port
+from hostile_proxy import HostileProxy
 from listening_gateway import ListeningGateway
 
 from firmware.identity import ERASED, SECRETS
@@ -23,6 +26,7 @@ from provisioning.hall import make_hall
 from provisioning.hall_plan import HallPlan
 from simulator import eyes, flash_image, rom, vm_device, vm_process
 from simulator.broker import HallBroker
+from simulator.eyes import Paper
 from simulator.vm_device import VmDevice
 from simulator.vm_process import VmProcess
 
@@ -468,6 +472,45 @@ async def test_what_was_thanked_for_survives_a_power_cut_without_network(
     assert boots(gateway, "e-001") == ["reset cause 1"] * 5
 
 
+async def test_a_network_that_splits_and_cuts_tls_costs_no_record(
+    hall: Path, port: int, device: Callable[..., Any]
+) -> None:
+    broker = HallBroker(hall, 0)
+    await broker.start()
+    gateway = await ListeningGateway(hall).connect(broker.port)
+    network = await HostileProxy(broker.port).start(port)
+    # A handshake takes some 3,300 bytes: cut within the first one, and twice among records.
+    cuts = iter((2000, 5500, 7000))
+    network.bite_bytes, network.cut_after = 7, lambda: next(cuts, 10**9)
+    evaluator = await device("e-001", speed=60)
+    try:
+        for turn in range(1, 7):
+            await until(lambda status: status["screen"] == "idle", evaluator)
+            await evaluator.hands.press(turn % 5 + 1)
+        ratings = await gateway.wait_for("e-001", record.RATING, 6)
+        await gateway.receipt("e-001", max(one.made.seq for one in gateway.heard))
+        status = await until(lambda status: status["pending"] <= 1, evaluator)
+        assert [one.made.claims[rating.LEVEL] for one in ratings] == [2, 3, 4, 5, 1, 2]
+        assert network.connections >= 3 and status["online"] and evaluator.restarts == 0
+    finally:
+        await gateway.close()
+        await network.close()
+        await broker.shutdown()
+
+
+async def test_a_device_without_its_broker_says_so_on_its_display_and_takes_ratings(device: Callable[..., Any]) -> None:
+    evaluator = await device("e-001", speed=60)
+    await until(lambda status: status["error"] == "server", evaluator)
+    explained = Ssd1306(Paper())
+    Screen(explained).show("idle", "zh", ("01",), "服务器不通")
+    async with asyncio.timeout(TIMEOUT_S):
+        while evaluator.display.frame != explained.frame:
+            await asyncio.sleep(0.05)
+    await evaluator.hands.press(2)
+    status = await until(lambda status: status["journaled"][0] == 1, evaluator)
+    assert (status["thanks"], status["online"], evaluator.restarts) == (1, False, 0)
+
+
 async def test_an_empty_flash_makes_no_device_and_no_busy_host(
     linked_rom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,6 +529,36 @@ async def test_an_empty_flash_makes_no_device_and_no_busy_host(
         "device.cbor" in dead.log.read_text() or "ENOENT" in dead.log.read_text() or "Errno 2" in dead.log.read_text()
     )
     assert dead.log.stat().st_size < 2000  # what was longer went to one older file
+
+
+def open_ports(pid: int) -> list[Any]:
+    """Sockets of a process through which somebody could begin to talk to it: those without a peer."""
+    return [one for one in psutil.Process(pid).net_connections("inet") if not one.raddr]
+
+
+def test_an_open_port_would_be_found(micropython: str) -> None:
+    for kind, listens in (("SOCK_STREAM", "s.listen(1)"), ("SOCK_DGRAM", "0")):
+        script = f"import socket, sys; s = socket.socket(socket.AF_INET, socket.{kind})\n"
+        script += "s.bind(socket.getaddrinfo('127.0.0.1', 0)[0][-1])\n" + listens + "\nprint('open'); sys.stdin.read()"
+        with subprocess.Popen([micropython, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+            assert running.stdout and running.stdout.readline() == b"open\n"
+            assert open_ports(running.pid)
+            running.kill()
+
+
+@pytest.mark.parametrize("name", ["e-001", "c-001"])
+async def test_a_device_opens_no_port(
+    gateway: ListeningGateway, port: int, device: Callable[..., Any], name: str
+) -> None:
+    one = await device(name)
+    for _ in range(20):  # from its boot on
+        await asyncio.sleep(0.02)
+        assert not one.pid or open_ports(one.pid) == []
+    await gateway.tell_time(name)
+    await until(lambda status: status["online"] and status["clock_source"] == 1, one)
+    assert open_ports(one.pid) == []
+    peers = [found.raddr.port for found in psutil.Process(one.pid).net_connections("inet")]
+    assert port in peers and len(peers) == 2  # the broker; the other end of the bench's wires is no part of a device
 
 
 async def test_stop_leaves_no_process(gateway: ListeningGateway, device: Callable[..., Any]) -> None:
