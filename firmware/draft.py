@@ -18,20 +18,23 @@ _INFO = b"hallseal draft 1"
 
 
 class Draft:
-    """suite, identity, journal: of this device.
+    """suite, identity, journal, presses: of this device. The counts of presses lie in the file as well.
 
     pending: [claims, redactable, moment] of a rating that is not sealed yet (see Recorder.record), or None.
     """
 
-    def __init__(self, suite, identity, journal):
+    def __init__(self, suite, identity, journal, presses):
         self._suite = suite
         self._journal = journal
+        self._presses = presses
         self._key = suite.hkdf(identity.agreement_key, b"", _INFO, KEY_BYTES)
         self._file = TwinFile(identity.root + "/draft")
         self._kept = self._load()
+        if self._kept:
+            presses.restore(self._kept[5])
 
     def _load(self):
-        """[stream, number, claims, redactable, moment], or None where no draft of this device is."""
+        """[stream, number, claims, redactable, moment, presses], or None where no draft of this device is."""
         content = self._file.content
         if not content:
             return None
@@ -48,11 +51,16 @@ class Draft:
     @property
     def pending(self):
         kept = self._kept
-        return kept[2:] if kept and kept[:2] == self._place() else None
+        return kept[2:5] if kept and kept[:2] == self._place() else None
+
+    @property
+    def newest(self):
+        """redactable of the newest draft, sealed or not; {} where none is."""
+        return self._kept[3] if self._kept else {}
 
     def keep(self, claims, redactable, moment):
         """Make this the draft, in place of the one before; on flash on return. Raises OSError, ValueError."""
-        kept = self._place() + [claims, redactable, moment]
+        kept = self._place() + [claims, redactable, moment, self._presses.counts]
         iv = self._suite.random_bytes(IV_BYTES)
         self._file.store(iv + self._suite.ccm_seal(self._key, iv, _INFO, cbor.encode(kept)))
         self._kept = kept

@@ -4,15 +4,18 @@ from firmware.screen import Screen
 from firmware.ssd1306 import Ssd1306
 from protocol import command
 
-# Two languages take turns: as long as three short lines are read.
+# Two languages take turns, and so does what a technician has to know: as long as three short lines are read.
 TURN_MS = 4000
 _DIM = 0
+# Where nobody is being answered, a device that wants repair and still works says so by turns.
+_AT_REST = ("idle", "ready")
 
 
 class Notice:
     """bus: I2C with the display. device: its settings, place and online are shown (see device.py).
 
-    word: name of the text (see texts.py). broken: True while the display fails; the device goes on without it.
+    word: name of the text (see texts.py). broken: True while the display fails; the device goes on without it. worn:
+    true while something else is broken that the device goes on without.
     """
 
     def __init__(self, bus, device):
@@ -22,25 +25,34 @@ class Notice:
         self._shown = None
         self.word = ""
         self.broken = False
+        self.worn = 0
+
+    def _turn(self):
+        """(language, True when it is the turn of what is worn): every language has said the one before the other."""
+        languages = self._device.settings.get(command.LANGUAGE).split("+")
+        turn = self._device.uptime.ms() // TURN_MS
+        worn = self.worn and self.word in _AT_REST and turn // len(languages) % 2
+        return languages[turn % len(languages)], bool(worn)
 
     @property
     def language(self):
         """ "zh" or "en": whose turn it is."""
-        languages = self._device.settings.get(command.LANGUAGE).split("+")
-        return languages[self._device.uptime.ms() // TURN_MS % len(languages)]
+        return self._turn()[0]
 
     def _state(self):
-        """What a text depends on beside itself: language, place, staff, online, contrast."""
+        """What a text depends on beside itself: (language, worn), place, staff, online, contrast."""
         device, get = self._device, self._device.settings.get
         contrast = _DIM if device.quiet else get(command.BRIGHTNESS)
-        return self.language, device.place, get(command.STAFF_NAME, ""), device.online, contrast
+        return self._turn(), device.place, get(command.STAFF_NAME, ""), device.online, contrast
 
     def show(self, word, *values):
         """Show the text `word`; `values` fill its gaps, the window or door where there are none."""
         self.word, self._values = word, values
         self._shown = self._state()
-        language, place, staff, online, contrast = self._shown
-        if word == "idle" and staff:
+        (language, worn), place, staff, online, contrast = self._shown
+        if worn:
+            word = "worn"
+        elif word == "idle" and staff:
             word, values = "idle_staff", (place, staff)
         try:
             self._screen.show(word, language, values or (place,), online, contrast)

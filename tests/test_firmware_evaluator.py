@@ -120,7 +120,7 @@ async def test_a_visit_that_nobody_rates_is_not_rated_and_has_no_level():
     await asyncio.sleep(29.9)
     assert bench.app.status_word == "ask" and outcomes(bench) == []
     await bench.shows("timed_out", 0.2)
-    assert (bench.screen.word, lamps(bench)) == ("timed_out", DARK)
+    assert (bench.screen.word, lamps(bench)) == ("timed_out", [0, 1, 1, 1, 0])
     [claims] = bench.claims(record.RATING)
     assert rating.LEVEL not in claims and claims[rating.OUTCOME] == rating.TIMED_OUT
     assert 30000 <= claims[rating.DELAY_MS] < 30100
@@ -194,11 +194,11 @@ async def test_an_evaluator_without_a_link_says_so_and_still_takes_ratings():
     assert bench.screen.frame == drawn("ask", online=True)
 
 
-def drawn(word, online):
-    """The frame of a text without gaps."""
+def drawn(word, online, language="zh", *values):
+    """The frame of a text with these values in its gaps."""
     expected = Ssd1306(eyes.Paper())
-    Screen(expected).show(word, "zh", (), online)
-    return expected.frame
+    Screen(expected).show(word, language, values, online)
+    return bytes(expected.frame)
 
 
 # --- presses that are no answer
@@ -289,6 +289,54 @@ async def test_two_buttons_at_once_are_asked_again():
     assert outcomes(bench) == [("V0001", 5)]
 
 
+async def grip(bench, skew_ms, *levels):
+    """Two fingers that mean it together, so far apart; both let go together."""
+    for level in levels:
+        bench.board.buttons[level - 1].value(0)
+        await asyncio.sleep(skew_ms / 1000)
+    await asyncio.sleep(0.2)
+    for level in levels:
+        bench.board.buttons[level - 1].value(1)
+    await asyncio.sleep(0.1)
+
+
+@timeless
+@pytest.mark.parametrize("skew_ms", [0, 5, 10, 15, 20, 30, 40, 50, 60])
+async def test_two_fingers_of_one_grip_are_asked_again_however_far_they_are_apart(skew_ms):
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await grip(bench, skew_ms, 5, 1)
+    assert bench.screen.word == "again" and lamps(bench) in (ALL, DARK)  # they blink
+    await asyncio.sleep(1)
+    await bench.hands.press(3)
+    assert (bench.screen.word, lamps(bench)) == ("thanks", [0, 0, 1, 0, 0])
+    await bench.shows("kept", 10)
+    assert outcomes(bench) == [("V0001", 3)] and bench.device.presses.counts == [1, 0, 1, 0, 1]
+
+
+@timeless
+async def test_a_grip_during_the_thanks_is_asked_again_and_the_time_to_correct_begins_anew():
+    bench = await an_evaluator()
+    await bench.hands.press(4)
+    await asyncio.sleep(CORRECTION_S - 0.5)
+    await hold(bench, 1, 5)
+    assert bench.screen.word == "again"
+    await bench.shows("thanks", 2.1)
+    assert lamps(bench) == [0, 0, 0, 1, 0]
+    await asyncio.sleep(CORRECTION_S - 0.3)
+    await bench.hands.press(2)
+    await bench.shows("kept")
+    assert outcomes(bench) == [(None, 2)]
+
+
+@timeless
+async def test_who_leaves_after_a_grip_has_rated_what_was_thanked_for():
+    bench = await an_evaluator()
+    await grip(bench, 40, 2, 3)
+    await bench.shows("kept", 2 + CORRECTION_S + 0.1)
+    assert outcomes(bench) == [(None, 2)] and bench.app.thanks == 1
+
+
 @timeless
 async def test_presses_of_two_buttons_do_not_keep_a_visit_open_for_ever():
     bench = await an_evaluator()
@@ -370,6 +418,141 @@ async def test_one_visit_is_one_rating_however_often_it_is_asked_for():
     assert outcomes(bench) == [("V0001", None)]
 
 
+@timeless
+async def test_the_newest_visits_are_remembered_as_answered_whatever_came_between():
+    bench = await an_evaluator()
+    for number in range(1, 9):
+        open_visit(bench, f"V{number}")
+        if number % 2:
+            await press(bench, 5)
+        else:
+            await bench.shows("timed_out", 61)
+    before = outcomes(bench)
+    assert len(before) == 8
+    for number in range(1, 9):
+        open_visit(bench, f"V{number}")
+        assert bench.app.status_word != "ask", number
+    open_visit(bench, "V9")
+    assert bench.app.status_word == "ask"
+    await press(bench, 4)
+    assert outcomes(bench) == [*before, ("V9", 4)]
+
+
+@timeless
+@pytest.mark.parametrize("after_s", [0, 10])
+async def test_a_rated_visit_is_not_asked_for_again_after_a_power_cut(after_s):
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(4)
+    await asyncio.sleep(after_s)
+    bench.cut_power()
+    bench.boot()
+    await bench.shows("idle")
+    bench.tell_time()
+    open_visit(bench, "V0001")
+    assert bench.app.status_word == "idle" and outcomes(bench) == [("V0001", 4)]
+    open_visit(bench, "V0002")
+    assert bench.app.status_word == "ask"
+
+
+@timeless
+async def test_a_request_without_a_time_out_is_asked_as_long_as_the_config_says():
+    bench = await an_evaluator()
+    request = {command.VISIT: "V0001", command.WINDOW: "01"}
+    bench.send(command.EVALUATION_REQUEST, request)
+    await asyncio.sleep(59.5)
+    assert bench.app.status_word == "ask"  # a minute where no config came
+    await bench.shows("timed_out", 0.6)
+    config = {command.VERSION: 1, command.PLACE: "12", command.LANGUAGE: "zh", command.BRIGHTNESS: 9}
+    bench.send(command.CONFIG, config | {command.RATING_TIMEOUT_S: 17, command.HEARTBEAT_S: 300})
+    bench.send(command.EVALUATION_REQUEST, request | {command.VISIT: "V0002"})
+    await asyncio.sleep(16.5)
+    assert bench.app.status_word == "ask"
+    await bench.shows("timed_out", 0.6)
+    open_visit(bench, "V0003", timeout_s=40)  # the request's own goes before
+    await asyncio.sleep(39)
+    assert bench.app.status_word == "ask"
+
+
+# --- the counters of the buttons
+
+
+@timeless
+async def test_every_press_counts_and_not_only_those_that_were_stored():
+    bench = await an_evaluator(journal_bytes=3 * BLOCK_BYTES)
+    open_visit(bench, "V0001")
+    for level in (5, 2):  # a correction
+        await bench.hands.press(level)
+    await bench.shows("kept")
+    await bench.hands.press(1)  # too late
+    assert bench.app.status_word == "already" and bench.device.presses.counts == [1, 1, 0, 0, 1]
+    await bench.shows("idle")
+    await hold(bench, 3, 4)
+    assert bench.device.presses.counts == [1, 1, 1, 1, 1] and bench.device.recorder.totals() == [0, 1, 0, 0, 0]
+    await bench.shows("idle")
+    await fill(bench)
+    full, stored = list(bench.device.presses.counts), bench.device.recorder.totals()
+    for _ in range(3):
+        await bench.shows("idle")
+        await bench.hands.press(1)
+        assert bench.app.status_word == "full"
+    bench.app.hold("updating")
+    await bench.hands.press(1)
+    assert bench.device.presses.counts == [full[0] + 4, *full[1:]]
+    assert bench.device.recorder.totals() == stored
+
+
+@timeless
+async def test_a_press_that_the_flash_refused_counts_and_survives_the_power_cut_once_it_was_told():
+    bench = await an_evaluator()
+
+    def fail(*rating):
+        raise OSError(5)
+
+    bench.device._draft.keep = fail
+    await bench.hands.press(2)
+    assert bench.screen.word == "fault"
+    assert bench.device.presses.told() == [0, 1, 0, 0, 0]
+    bench.cut_power()
+    bench.boot()
+    assert bench.device.presses.counts == [0, 1, 0, 0, 0]
+
+
+@timeless
+async def test_a_press_that_was_thanked_for_stays_counted_whatever_the_journal_loses():
+    bench = await an_evaluator()
+    for level in (1, 1, 4):
+        await press(bench, level)
+    stream = bench.device.journal.stream
+    bench.cut_power()
+    for path in Path(bench.who.root, "journal").iterdir():
+        path.write_bytes(bytes(path.stat().st_size))
+    bench.boot()
+    assert bench.device.journal.stream != stream and bench.device.recorder.totals() == [0] * 5
+    assert bench.device.presses.counts == [2, 0, 0, 1, 0]
+
+
+@timeless
+async def test_counters_that_were_lost_are_never_below_what_the_stream_accounts_for():
+    bench = await an_evaluator()
+    for level in (1, 1, 4):
+        await press(bench, level)
+    bench.device.presses.told()
+    bench.cut_power()
+    for name in ("presses.0", "presses.1", "draft.0", "draft.1"):
+        Path(bench.who.root, name).unlink(missing_ok=True)
+    bench.boot()
+    assert bench.device.presses.counts == [2, 0, 0, 1, 0]
+
+
+@timeless
+async def test_counters_that_cannot_be_written_are_told_all_the_same():
+    bench = await an_evaluator()
+    await bench.hands.press(3)
+    bench.device.presses._file._path += "/nowhere"
+    assert bench.device.presses.told() == [0, 0, 1, 0, 0]
+
+
 # --- when something is broken
 
 
@@ -448,6 +631,47 @@ async def test_a_rating_that_cannot_be_sealed_in_its_time_is_sealed_before_the_n
     bench.device.journal.append = append
     await press(bench, 4)
     assert outcomes(bench) == [(None, 2), (None, 4)] and bench.app.thanks == 2
+
+
+@timeless
+@pytest.mark.parametrize("fault", ["button", "flash"])
+async def test_a_device_that_wants_repair_says_so_by_turns_and_goes_on(fault):
+    bench = await an_evaluator()
+    language = {command.VERSION: 1, command.PLACE: "12", command.LANGUAGE: "zh+en", command.BRIGHTNESS: 9}
+    bench.send(command.CONFIG, language | {command.RATING_TIMEOUT_S: 60, command.HEARTBEAT_S: 300})
+    await asyncio.sleep(60)
+    if fault == "button":
+        bench.board.buttons[2].value(0)
+    else:
+        bench.board.free_flash_bytes = lambda: 1000
+    await bench.shows("idle", 100)
+    await asyncio.sleep(130)
+    assert await seen(bench, 40) >= {drawn("worn", False, "zh"), drawn("worn", False, "en")}
+    for language in ("zh", "en"):
+        assert drawn("idle", False, language, "12") in await seen(bench, 40)
+    assert bench.app.status_word == "idle"
+    open_visit(bench, "V0001")
+    assert await seen(bench, 20) == {
+        drawn("ask", False, "zh"),
+        drawn("ask", False, "en"),
+    }  # no visitor needs it
+    await press(bench, 5)
+    assert ("V0001", 5) in outcomes(bench)
+    if fault == "button":
+        bench.board.buttons[2].value(1)
+    else:
+        del bench.board.free_flash_bytes
+    await asyncio.sleep(70)
+    assert not {drawn("worn", False, "zh"), drawn("worn", False, "en")} & await seen(bench, 40)
+
+
+async def seen(bench, during_s):
+    """The frames that stand on the display meanwhile."""
+    frames = set()
+    for _ in range(during_s):
+        frames.add(bytes(bench.screen.frame))
+        await asyncio.sleep(1)
+    return frames
 
 
 @timeless
