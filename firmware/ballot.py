@@ -18,8 +18,8 @@ CORRECTION_MS = 3000
 STAFF_MS = 20000
 REASON_MS = 15000
 PHONE_MS = 30000
-# How long a request for one button only stands there.
-AGAIN_MS = 2000
+# How long a request for one button only stands there: as long as a correction may take, for that is what it asks for.
+AGAIN_MS = 3000
 BAD_LEVEL_MAX = 2  # the seed document, article 4: the last two levels
 _PHONE_SKIP = 1
 # What a flash or a heap may do to one write; what was written before stands.
@@ -40,7 +40,7 @@ class Ballot:
         self._question = rating.LEVEL
         self._reasons = None
         self._phone = None
-        self._rated_ms = 0
+        self._asked_ms = 0
         self.press = self.begin
 
     @property
@@ -50,11 +50,6 @@ class Ballot:
     def begin(self, level):
         """The first press. Raises JournalFull, OSError, MemoryError: then nothing was taken, and nobody thanked."""
         self._keep(rating.LEVEL, level)
-        self._go_on()
-
-    def _go_on(self):
-        """The item is rated."""
-        self._rated_ms = self._device.board.network_clock.ticks_ms()
         if self._device.settings.get(command.RATE_STAFF):
             self._ask_staff()
         else:
@@ -74,24 +69,20 @@ class Ballot:
             pass
 
     def _again(self, question):
-        """Two buttons at once: ask for one, then question() again."""
+        """Two buttons at once: ask for one, which answers the same question, then go on with question()."""
         self._desk.show("again", ALL)
         self._desk.after(AGAIN_MS, question)
-
-    def _ask_item(self):
-        """Once more; who has gone by now is not asked for the clerk."""
-        self._desk.show("ask", ALL)
-        self._desk.after(CORRECTION_MS, self._thank)
 
     def _rate_item(self, level):
         if level:
             self._change(rating.LEVEL, level)
-            self._go_on()
+            self._ask_staff()
         else:
-            self._again(self._ask_item)
+            self._again(self._ask_staff)
 
     def _ask_staff(self):
         self.press = self._rate_staff
+        self._asked_ms = self._device.board.network_clock.ticks_ms()
         self._desk.show("ask_staff", ALL)
         self._desk.after(STAFF_MS, self._thank)
 
@@ -100,19 +91,15 @@ class Ballot:
         if level:
             self._change(rating.STAFF_LEVEL, level)
             self._thank()
-        elif clock.ticks_diff(clock.ticks_ms(), self._rated_ms) < TOGETHER_MS:  # it is the item's
-            self.press = self._rate_item
-            self._again(self._ask_item)
         else:
+            if clock.ticks_diff(clock.ticks_ms(), self._asked_ms) < TOGETHER_MS:  # it is the item's
+                self.press = self._rate_item
             self._again(self._ask_staff)
 
     def _thank(self):
-        self._desk.beep()
-        self._thank_again()
-
-    def _thank_again(self):
         self.press = self._correct
         self._desk.show("thanks", self.counts)
+        self._desk.beep()
         self._desk.after(CORRECTION_MS, self._settle)
 
     def _correct(self, level):
@@ -120,7 +107,7 @@ class Ballot:
             self._change(self._question, level)
             self._desk.show("thanks", self.counts)
         else:
-            self._again(self._thank_again)
+            self._again(self._thank)
 
     def _bad_level(self):
         """The level that reasons are asked for: the item's when it is bad, else the clerk's; 0 when neither is."""
@@ -162,14 +149,11 @@ class Ballot:
 
             self._phone = Phone()
             self.press = self._leave_phone
-            self._show_number()
+            self._show_phone()
         else:
             self.finish()
 
-    def _show_number(self):
-        self._show_phone("phone")
-
-    def _show_phone(self, word):
+    def _show_phone(self, word="phone"):
         self._desk.show(word, lamp(_PHONE_SKIP), self._phone.digits + "_")
         self._desk.after(PHONE_MS, self._skip_phone)
 
@@ -181,7 +165,7 @@ class Ballot:
 
     def _leave_phone(self, level):
         if not level:
-            self._again(self._show_number)
+            self._again(self._show_phone)
         elif level == _PHONE_SKIP:
             self._skip_phone()
 

@@ -48,13 +48,9 @@ class Buttons:
         now_ms = self._clock.ticks_ms()
         self._stuck &= self._down
         for level in levels(self._down):
-            if self._since(level, now_ms) >= STUCK_MS:
+            if self._clock.ticks_diff(now_ms, self._since_ms[level - 1]) >= STUCK_MS:
                 self._stuck |= 1 << (level - 1)
         return self._stuck
-
-    def _since(self, level, now_ms):
-        """For how many ms this button was, or has been, down since it went."""
-        return self._clock.ticks_diff(now_ms, self._since_ms[level - 1])
 
     async def _settle(self):
         """The mask once it stood still for STABLE_SAMPLES samples; without those that never did."""
@@ -78,12 +74,12 @@ class Buttons:
             before, self._down = self._down, await self._settle()
             self.fresh = levels(self._down & ~before)
             if self.fresh:
-                return self._understood()
-
-    def _understood(self):
-        now_ms, first = self._clock.ticks_ms(), self.fresh[0]
-        soon = self._former not in (0, first) and 0 <= self._since(self._former, now_ms) < TOGETHER_MS
+                break
+        now_ms, former = self._clock.ticks_ms(), self._former
+        self._former = self.fresh[0]
+        apart_ms = self._clock.ticks_diff(now_ms, self._since_ms[former - 1])
         for level in self.fresh:
             self._since_ms[level - 1] = now_ms
-        self._former = first
-        return first if len(levels(self._down & ~self.stuck())) == 1 and not soon else 0
+        if former not in (0, self._former) and 0 <= apart_ms < TOGETHER_MS:
+            return 0
+        return self._former if len(levels(self._down & ~self.stuck())) == 1 else 0

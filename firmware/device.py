@@ -10,8 +10,8 @@ What an app may use (see evaluator.py and clock.py):
     device.record(kind, claims, redactable) -> seq; on flash on return, so thank after it. Raises JournalFull.
     device.keep(claims, redactable)  a rating that may still change; on flash on return, so thank after it
     device.seal() -> seq of what was kept, in its final form; the rating cannot change any more
-    device.newest_kept  redactable of the newest rating that was kept, of an earlier run too; {} where none is known
-    device.presses      add(levels): buttons that went down, whatever comes of it
+    device.newest_kept  redactable of the newest rating that was kept before this boot; {} where none is known
+    device.presses      how often each button went down, for the app to count; index 0 is level 1
     device.online       True while the gateway can be reached
     device.quiet        True in the hall's quiet hours
     device.retiring     True once it was decommissioned: nothing more is to be told of it
@@ -26,7 +26,6 @@ from firmware import inbox, schedule, uplink
 from firmware.draft import Draft
 from firmware.identity import RETIRING, SECRETS, has_file
 from firmware.journal import Journal, JournalFull
-from firmware.presses import Presses
 from firmware.recorder import Recorder, by_kind
 from firmware.self_check import report
 from firmware.settings import Settings
@@ -62,9 +61,8 @@ class Device:
             suite, identity.hall, identity.device, private, suite.load_public(identity.gateway_key), DEVICE
         )
         self.recorder = Recorder(suite, identity, channel, signer, self.journal, self.uptime, self.wall_clock)
-        self.presses = Presses(identity.root)
-        self.presses.restore(self.recorder.totals())
-        self._draft = Draft(suite, identity, self.journal, self.presses)
+        self._draft = Draft(suite, identity, self.journal, self.recorder.totals())
+        self.presses, self.newest_kept = self._draft.presses, self._draft.newest
         self._link(suite, channel)
         self._retire_now = asyncio.Event()
         self.retiring = has_file(identity.root, RETIRING)
@@ -101,10 +99,6 @@ class Device:
     @property
     def online(self):
         return self.uplink.online
-
-    @property
-    def newest_kept(self):
-        return self._draft.newest
 
     @property
     def place(self):
@@ -223,7 +217,7 @@ class Device:
             heartbeat.STREAM: journal.stream,
             heartbeat.HEAD: journal.head,
             heartbeat.HEAD_HASH: journal.head_hash,
-            heartbeat.PRESSES: self.presses.told(),
+            heartbeat.PRESSES: self._draft.told(),
             heartbeat.PENDING: journal.pending(),
             heartbeat.FREE_FLASH: self.board.free_flash_bytes(),
             heartbeat.FREE_HEAP: self.board.free_heap_bytes(),

@@ -250,7 +250,8 @@ class Evaluator:
     async def _listen(self):
         while True:
             level = await self._buttons.press()
-            self._device.presses.add(self._buttons.fresh)
+            for one in self._buttons.fresh:  # whatever comes of it
+                self._device.presses[one - 1] += 1
             self._pressed(level)
 
     async def run(self):

@@ -27,29 +27,25 @@ class Notice:
         self.broken = False
         self.worn = 0
 
-    def _turn(self):
-        """(language, True when it is the turn of what is worn): every language has said the one before the other."""
-        languages = self._device.settings.get(command.LANGUAGE).split("+")
-        turn = self._device.uptime.ms() // TURN_MS
-        worn = self.worn and self.word in _AT_REST and turn // len(languages) % 2
-        return languages[turn % len(languages)], bool(worn)
-
     @property
     def language(self):
         """ "zh" or "en": whose turn it is."""
-        return self._turn()[0]
+        languages = self._device.settings.get(command.LANGUAGE).split("+")
+        return languages[self._device.uptime.ms() // TURN_MS % len(languages)]
 
     def _state(self):
-        """What a text depends on beside itself: (language, worn), place, staff, online, contrast."""
+        """What a text depends on beside itself: language, place, staff, online, contrast, and what is worn."""
         device, get = self._device, self._device.settings.get
         contrast = _DIM if device.quiet else get(command.BRIGHTNESS)
-        return self._turn(), device.place, get(command.STAFF_NAME, ""), device.online, contrast
+        # Two languages have both said the one before it is the other's turn.
+        worn = self.worn and self.word in _AT_REST and device.uptime.ms() // TURN_MS & len(get(command.LANGUAGE)) // 2
+        return self.language, device.place, get(command.STAFF_NAME, ""), device.online, contrast, worn
 
     def show(self, word, *values):
         """Show the text `word`; `values` fill its gaps, the window or door where there are none."""
         self.word, self._values = word, values
         self._shown = self._state()
-        (language, worn), place, staff, online, contrast = self._shown
+        language, place, staff, online, contrast, worn = self._shown
         if worn:
             word = "worn"
         elif word == "idle" and staff:

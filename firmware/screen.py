@@ -33,12 +33,16 @@ def _rows(text):
 
 def _fitting(found, rows_max):
     """Rows of lines, which are lists of rows: each has at least one, and the longest give way first, at their end."""
-    while sum([len(rows) for rows in found]) > rows_max:
-        longest = max([len(rows) for rows in found])
-        if longest == 1:
-            break
-        [rows for rows in found if len(rows) == longest][-1].pop()
-    return [row for rows in found for row in rows]
+    for _ in range(sum(map(len, found)) - rows_max):
+        longest = found[0]
+        for rows in found:
+            if len(rows) >= len(longest):
+                longest = rows
+        longest[1:] = longest[1:-1]
+    fitting = []
+    for rows in found:
+        fitting += rows
+    return fitting
 
 
 def _filled(text, values):

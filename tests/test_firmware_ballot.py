@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 from desk_bench import Bench
-from test_firmware_evaluator import an_evaluator, cancel, drawn, grip, hold, lamps, open_visit
+from test_firmware_evaluator import an_evaluator, cancel, drawn, hold, lamps, open_visit
+from test_firmware_presses import grip
 from virtual_time import timeless, until
 
 from firmware import reasons, signals, tags
@@ -112,10 +113,8 @@ async def test_a_grip_at_the_item_is_asked_again_for_the_item_and_then_for_the_c
     bench = await configured(STAFF)
     await grip(bench, skew_ms, 1, 5)
     assert bench.screen.word == "again"
-    await bench.shows("ask", 2.1)
     await grip(bench, skew_ms, 2, 3)  # and once more
     assert bench.screen.word == "again"
-    await bench.shows("ask", 2.1)
     await bench.hands.press(4)
     assert bench.screen.word == "ask_staff"
     await bench.hands.press(5)
@@ -130,13 +129,14 @@ async def test_a_grip_at_the_reasons_and_at_the_number_is_asked_again_and_answer
     await bench.shows("reason")
     await grip(bench, 0, YES, NO)
     assert bench.screen.word == "again"
-    await bench.shows("reason", 2.1)
+    await bench.shows("reason", 3.1)
     await bench.hands.press(YES)
+    await bench.hands.press(END)
     await bench.shows("phone", 1)
     await bench.hands.type("139")
     await grip(bench, 0, 1, 2)
     assert bench.screen.word == "again"
-    await bench.shows("phone", 2.1)
+    await bench.shows("phone", 3.1)
     await bench.hands.type("00001234#")
     await bench.shows("kept", 1)
     [(claims, disclosed)] = rated(bench)
