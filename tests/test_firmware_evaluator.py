@@ -507,47 +507,6 @@ async def test_a_rating_that_cannot_be_sealed_in_its_time_is_sealed_before_the_n
 
 
 @timeless
-@pytest.mark.parametrize("fault", ["button", "flash"])
-async def test_a_device_that_wants_repair_says_so_by_turns_and_goes_on(fault):
-    bench = await an_evaluator()
-    language = {command.VERSION: 1, command.PLACE: "12", command.LANGUAGE: "zh+en", command.BRIGHTNESS: 9}
-    bench.send(command.CONFIG, language | {command.RATING_TIMEOUT_S: 60, command.HEARTBEAT_S: 300})
-    await asyncio.sleep(60)
-    if fault == "button":
-        bench.board.buttons[2].value(0)
-    else:
-        bench.board.free_flash_bytes = lambda: 1000
-    await bench.shows("idle", 100)
-    await asyncio.sleep(130)
-    assert await seen(bench, 40) >= {drawn("worn", False, "zh"), drawn("worn", False, "en")}
-    for language in ("zh", "en"):
-        assert drawn("idle", False, language, "12") in await seen(bench, 40)
-    assert bench.app.status_word == "idle"
-    open_visit(bench, "V0001")
-    assert await seen(bench, 20) == {
-        drawn("ask", False, "zh"),
-        drawn("ask", False, "en"),
-    }  # no visitor needs it
-    await press(bench, 5)
-    assert ("V0001", 5) in outcomes(bench)
-    if fault == "button":
-        bench.board.buttons[2].value(1)
-    else:
-        del bench.board.free_flash_bytes
-    await asyncio.sleep(70)
-    assert not {drawn("worn", False, "zh"), drawn("worn", False, "en")} & await seen(bench, 40)
-
-
-async def seen(bench, during_s):
-    """The frames that stand on the display meanwhile."""
-    frames = set()
-    for _ in range(during_s):
-        frames.add(bytes(bench.screen.frame))
-        await asyncio.sleep(1)
-    return frames
-
-
-@timeless
 async def test_ratings_go_on_when_the_display_fails_and_it_is_reported_and_comes_back():
     bench = await an_evaluator()
     bus, write = bench.board.display, bench.board.display.writeto

@@ -1,4 +1,4 @@
-"""Presses that are no plain answer: two buttons of one grip, and what the counters of the buttons say of every press."""
+"""Presses that are no plain answer: two buttons of one grip; and what the counters of the buttons say of them all."""
 
 import asyncio
 from pathlib import Path
