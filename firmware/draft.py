@@ -40,7 +40,7 @@ class Draft:
 
     def _load(self):
         """[stream, number, claims, redactable, moment, presses]; an empty one where no draft of this device is."""
-        content = self._file.content
+        content, self._file.content = self._file.content, b""  # nobody asks for it again
         try:
             if content:
                 return cbor.decode(self._suite.ccm_open(self._key, content[:IV_BYTES], _INFO, content[IV_BYTES:]))
@@ -73,4 +73,5 @@ class Draft:
     def _store(self, kept):
         iv = self._suite.random_bytes(IV_BYTES)
         self._file.store(iv + self._suite.ccm_seal(self._key, iv, _INFO, cbor.encode(kept)))
+        self._file.content = b""
         self._kept = kept
