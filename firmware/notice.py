@@ -37,8 +37,8 @@ class Notice:
         """What a text depends on beside itself: language, place, staff, online, contrast, and what is worn."""
         device, get = self._device, self._device.settings.get
         contrast = _DIM if device.quiet else get(command.BRIGHTNESS)
-        # Two languages have both said the one before it is the other's turn.
-        worn = self.worn and self.word in _AT_REST and device.uptime.ms() // TURN_MS & len(get(command.LANGUAGE)) // 2
+        turns = get(command.LANGUAGE).count("+") + 1  # each language says the one before it is the other's turn
+        worn = self.worn and self.word in _AT_REST and device.uptime.ms() // TURN_MS & turns
         return self.language, device.place, get(command.STAFF_NAME, ""), device.online, contrast, worn
 
     def show(self, word, *values):

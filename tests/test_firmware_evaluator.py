@@ -277,29 +277,6 @@ async def test_what_arrived_is_shown_as_delivered_while_the_visitor_looks():
     assert bench.app.status_word == "idle"  # too late for anybody to read
 
 
-@timeless
-async def test_two_buttons_at_once_are_asked_again():
-    bench = await an_evaluator()
-    open_visit(bench, "V0001")
-    await hold(bench, 1, 5)
-    assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("again", "again", ALL)
-    assert outcomes(bench) == [] and bench.app.thanks == 0
-    await bench.shows("ask", ANSWER_S + 0.1)
-    await press(bench, 5)
-    assert outcomes(bench) == [("V0001", 5)]
-
-
-@timeless
-async def test_presses_of_two_buttons_do_not_keep_a_visit_open_for_ever():
-    bench = await an_evaluator()
-    open_visit(bench, "V0001", timeout_s=10)
-    for _ in range(5):
-        await asyncio.sleep(1.7)
-        await hold(bench, 2, 3)
-    await bench.shows("timed_out", ANSWER_S + 0.2)
-    assert outcomes(bench) == [("V0001", None)]
-
-
 # --- visits that follow each other
 
 

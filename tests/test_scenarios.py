@@ -24,8 +24,6 @@ UNHURRIED = 2
 TIMEOUT_S = 40
 EVALUATOR, OTHER, CLOCK = "e-001", "e-002", "c-001"
 NEW_FINGER = 150
-# Pin of the lamp of each level, level 1 first (firmware/board_evaluator.py).
-LAMPS = (16, 17, 18, 8, 21)
 
 Start = Callable[..., Awaitable[VmDevice]]
 
@@ -141,7 +139,7 @@ async def _hold(act: Callable[..., Awaitable[None]], which: int, answered: Calla
 
 def lit(device: VmDevice) -> list[int]:
     """The levels whose lamps are lit."""
-    return [level for level, pin in enumerate(LAMPS, 1) if device.lamps.get(pin)]
+    return [level for level, lamp in enumerate(device.lit(), 1) if lamp]
 
 
 async def open_visit(box: HallBox, window: str, visit: str, **more: Any) -> None:
