@@ -21,11 +21,11 @@ def claims_of(visit, device):
     redactable = {}
     if staff:
         claims[rating.STAFF] = staff
-    if device.wall_clock.now_s():
-        redactable[rating.EXACT_TIME] = device.wall_clock.now_s()
+    occasion = [device.wall_clock.now_s(), visit.number if visit else ""]
+    if occasion != [0, ""]:
+        redactable[rating.OCCASION] = occasion
     if visit:
         claims[rating.DELAY_MS] = device.uptime.ms() - visit.asked_ms
-        redactable[rating.VISIT] = visit.number
         if visit.applicant:
             redactable[rating.IDENTITY] = visit.applicant
     return claims, redactable

@@ -343,7 +343,7 @@ def test_the_uptime_of_a_rating_is_coarse_and_of_everything_else_exact():
 
 def test_what_can_be_redacted_is_signed_as_a_digest_with_a_salt_of_its_own():
     life = Life(new_root())
-    secret = {rating.VISIT: "V0001", rating.IDENTITY: {rating.NAME: "王琳"}}
+    secret = {rating.OCCASION: [0, "V0001"], rating.IDENTITY: {rating.NAME: "王琳"}}
     seqs = [life.recorder.record(record.RATING, RATED, secret) for _ in range(2)]
     first, second = [life.made(seq).digests for seq in seqs]
     assert sorted(first) == sorted(secret) and not set(first.values()) & set(second.values())
