@@ -84,7 +84,7 @@ class Uplink:
         """Up to where nothing is left for us to send. What the flash has lost nobody can send; its gap shows above."""
         for first, last in found.holes:
             for seq in range(max(first, self._journal.through + 1), last + 1):
-                if self._journal.entry(seq):
+                if self._journal.message(seq):
                     return seq - 1
         return found.highest
 
@@ -194,7 +194,7 @@ class Uplink:
 
     async def _send_one(self, mqtt, seq):
         """True when the journal has it. What is damaged is passed over, and the records behind it still arrive."""
-        entry = self._journal.entry(seq)
-        if entry:
-            await mqtt.publish(self._topic_up, entry.message)
-        return entry is not None
+        message = self._journal.message(seq)
+        if message:
+            await mqtt.publish(self._topic_up, message)
+        return message is not None

@@ -386,7 +386,7 @@ async def fill(bench):
 
 @timeless
 async def test_a_rating_that_is_not_on_flash_is_not_thanked_for():
-    bench = await an_evaluator(journal_bytes=3 * BLOCK_BYTES)
+    bench = await an_evaluator(journal_bytes=4 * BLOCK_BYTES)
     await fill(bench)
     thanked = bench.app.thanks
     assert len(outcomes(bench)) == thanked == bench.device.recorder.totals()[4] > 4
@@ -404,7 +404,7 @@ async def test_a_rating_that_is_not_on_flash_is_not_thanked_for():
 
 @timeless
 async def test_a_full_journal_is_reported_once_and_again_when_it_had_room_meanwhile():
-    bench = await an_evaluator(journal_bytes=3 * BLOCK_BYTES)
+    bench = await an_evaluator(journal_bytes=4 * BLOCK_BYTES)
     for _ in range(2):
         await fill(bench)
         for _ in range(3):
