@@ -17,10 +17,10 @@ from firmware.twin_file import TwinFile
 BLOCK_BYTES = 4096
 # What a block holds of a long file: littlefs keeps two pointers in a block on average, and never more in all before it.
 _BLOCK_CONTENT_BYTES = BLOCK_BYTES - 8
-# Eight blocks hold 88 ratings. In one block 10 would fit and a tenth of the flash be lost at its end. More would win
-# little (1 in 200 with sixteen), but a receipt frees whole segments, a boot sends a whole one again, and a record
-# that is asked for out of order is looked for from its beginning.
-_SEGMENT_BLOCKS = 8
+# Sixteen blocks hold 177 ratings. In one block 10 would fit and a tenth of the flash be lost at its end; with eight a
+# hundredth would go into names and ends. More would win nothing, but a receipt frees whole segments, a boot sends a
+# whole one again, and a record that is asked for out of order is looked for from its beginning.
+_SEGMENT_BLOCKS = 16
 # The last segment is never removed: below a fourth of the quota it cannot keep the others from making room.
 _SEGMENTS_MIN = 4
 _ENDING = ".seg"
@@ -31,13 +31,13 @@ _PROMISED_BYTES = 1400
 _WIPING = 0xFFFFFFFF
 # Kept free for events: the journal must still be able to say that it is full, and a boot takes a block of its own.
 RESERVED_BLOCKS = 2
-# Of the file system, kept out of the journal: two slots for an update (160 KiB each), settings, keys, directories, and
-# what littlefs needs to copy a block before the old one is free.
-KEPT_FREE_BYTES = 100 * BLOCK_BYTES
+# Of the file system, kept out of the journal: 100 blocks for two slots of an update and all other files, and 12 for
+# littlefs: directories (a block pair for some 50 names), and what it copies before the old block is free.
+KEPT_FREE_BYTES = 112 * BLOCK_BYTES
 
 
 def quota_bytes(flash_bytes):
-    """What the segments may take of a file system of this size: 924 blocks of 4 MiB, 412 of 2 MiB."""
+    """What the segments may take of a file system of this size: 912 blocks of 4 MiB, 400 of 2 MiB."""
     return max(0, flash_bytes - KEPT_FREE_BYTES)
 
 

@@ -155,7 +155,7 @@ def test_a_small_journal_is_not_kept_full_by_the_segment_that_stays():
 
 def test_the_quota_follows_from_the_size_of_the_file_system():
     assert JOURNAL_BLOCK_BYTES == BLOCK_BYTES
-    for total, blocks in ((1024, 924), (512, 412), (100, 0), (50, 0)):
+    for total, blocks in ((1024, 912), (512, 400), (112, 0), (50, 0)):
         assert quota_bytes(total * BLOCK_BYTES) == blocks * BLOCK_BYTES
 
 
