@@ -80,6 +80,10 @@ class Esp32Board:
         moment = time.gmtime(utc_s - _EPOCH_OFFSET_S)
         machine.RTC().datetime(moment[:3] + (0,) + moment[3:6] + (0,))
 
+    def flash_bytes(self):
+        stat = os.statvfs(self._root or "/")
+        return stat[1] * stat[2]
+
     def free_flash_bytes(self):
         stat = os.statvfs(self._root or "/")
         return min(stat[0] * stat[3], 0xFFFFFFFF)

@@ -26,10 +26,11 @@ import asyncio
 from firmware import inbox, schedule, uplink
 from firmware.draft import Draft
 from firmware.identity import RETIRING, SECRETS, has_file
-from firmware.journal import Journal, JournalFull
-from firmware.recorder import Recorder, by_kind
+from firmware.journal import Journal, JournalFull, quota_bytes
+from firmware.recorder import Recorder
 from firmware.self_check import report
 from firmware.settings import Settings
+from firmware.tally import by_kind
 from firmware.uptime import Uptime
 from firmware.wall_clock import WallClock
 from protocol import command, event, heartbeat, record, topic
@@ -38,15 +39,13 @@ from protocol.record import NO_TIME
 from protocol.sign1 import Signer
 
 VERSION = "0.1.0"
-# Half of a 2 MiB file system: two thousand records, four days of a busy window without network.
-JOURNAL_BYTES = 1024 * 1024
 _FEED_MS = 1000
 
 
 class Device:
     """board: see board_evaluator.py. suite: DeviceSuite or HostSuite. identity: Identity. make_app: App class."""
 
-    def __init__(self, board, suite, identity, make_app, journal_bytes=JOURNAL_BYTES):
+    def __init__(self, board, suite, identity, make_app):
         # First what is large and stays, while the heap is empty: TLS context and the table of points.
         board.trust(identity.tls_files())
         signer = Signer(suite, identity.signing_key)
@@ -56,7 +55,7 @@ class Device:
         self.uptime = Uptime(board.clock)
         self.wall_clock = WallClock(suite, self.uptime, identity.root, identity.built_s)
         self.settings = Settings(identity.root)
-        self.journal = Journal(identity.root, journal_bytes)
+        self.journal = Journal(identity.root, quota_bytes(board.flash_bytes()))
         self._full_reported = False
         private = suite.load_private(identity.agreement_key)
         channel = Channel(
@@ -261,7 +260,7 @@ class Device:
             "head": journal.head,
             "journaled": by_kind(journal.head, journal.tally),
             "through": journal.through,
-            "receipted": by_kind(journal.through, journal.through_tally),
+            "receipted": by_kind(journal.through, journal.state(journal.through)[1]),
             "pending": self.owed(),
             "thanks": self.app.thanks,
             "screen": self.app.status_word,

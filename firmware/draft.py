@@ -12,7 +12,7 @@ Nothing has to be erased afterwards, which could fail: a draft carries the numbe
 ratings of the stream, and is one only as long as the stream has not reached it.
 """
 
-from firmware.recorder import ratings
+from firmware.tally import RATINGS, counts
 from firmware.twin_file import TwinFile
 from protocol import cbor
 from protocol.limits import IV_BYTES, KEY_BYTES
@@ -50,7 +50,7 @@ class Draft:
 
     def _place(self):
         """[stream, number] that the next rating will have."""
-        return [self._journal.stream, ratings(self._journal.tally) + 1]
+        return [self._journal.stream, counts(self._journal.tally)[RATINGS] + 1]
 
     @property
     def pending(self):

@@ -1,38 +1,10 @@
 """The recorder turns what happened into a sealed record on flash: stream, number, chain, time, signature, journal."""
 
 import gc
-import struct
 
-from firmware.journal import Entry
-from protocol import disclosure, event, rating, record, sealed_record
+from firmware import tally
+from protocol import disclosure, event, record, sealed_record
 from protocol.limits import BOOT_BYTES, STREAM_BYTES
-
-# Tally of the journal: ratings of level 1 … 5, ratings with those that timed out, punches.
-_TALLY = ">7I"
-_RATINGS, _PUNCHES = 5, 6
-
-
-def _count(tally, kind, claims):
-    """The tally after one more record."""
-    totals = list(struct.unpack(_TALLY, tally))
-    if kind == record.RATING:
-        totals[_RATINGS] += 1
-        if rating.LEVEL in claims:
-            totals[claims[rating.LEVEL] - 1] += 1
-    elif kind == record.PUNCH:
-        totals[_PUNCHES] += 1
-    return struct.pack(_TALLY, *totals)
-
-
-def ratings(tally):
-    """How many ratings a tally has counted."""
-    return struct.unpack(_TALLY, tally)[_RATINGS]
-
-
-def by_kind(seq, tally):
-    """(ratings, punches, events) among the first `seq` records, whose tally this is."""
-    totals = struct.unpack(_TALLY, tally)
-    return totals[_RATINGS], totals[_PUNCHES], seq - totals[_RATINGS] - totals[_PUNCHES]
 
 
 class Recorder:
@@ -74,9 +46,12 @@ class Recorder:
         when = moment or self.moment()
         payload = self._payload(kind, claims, digests, journal.stream, seq, journal.head_hash, when)
         message = sealed_record.seal(self._channel, self._signer, payload, disclosures)
-        tally = _count(journal.tally, kind, claims)
-        entry = Entry(kind, seq, record.payload_hash(self._suite, payload), tally, message)
-        journal.append(entry, kind == record.EVENT or moment is not None)
+        journal.append(
+            tally.code(kind, claims),
+            record.payload_hash(self._suite, payload),
+            message,
+            kind == record.EVENT or moment is not None,
+        )
         gc.collect()  # a signature leaves a third of a megabyte behind; better now than under the next finger
         return seq
 
@@ -119,4 +94,4 @@ class Recorder:
 
     def totals(self):
         """Ratings of level 1 … 5 in this stream, as a list of five."""
-        return list(struct.unpack(_TALLY, self._journal.tally)[:5])
+        return tally.counts(self._journal.tally)[: tally.RATINGS]

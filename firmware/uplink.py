@@ -78,7 +78,7 @@ class Uplink:
         """Up to where nothing is left for us to send. What the flash has lost nobody can send; its gap shows above."""
         for first, last in found.holes:
             for seq in range(max(first, self._journal.through + 1), last + 1):
-                if self._journal.entry(seq):
+                if self._journal.message(seq):
                     return seq - 1
         return found.highest
 
@@ -183,15 +183,15 @@ class Uplink:
             self.heartbeat_due = False
             yield self._heartbeat()
         while self._again:
-            entry = self._journal.entry(self._again.pop(0))
-            if entry:
-                yield entry.message
+            message = self._journal.message(self._again.pop(0))
+            if message:
+                yield message
         while self._sent < self._last():
             if self._sent <= self._known:  # nothing was on its way: the wait for a receipt begins now
                 self._progress_ms = self._clock.ticks_ms()
             self._sent += 1
-            entry = self._journal.entry(self._sent)
-            if entry:
-                yield entry.message
+            message = self._journal.message(self._sent)
+            if message:
+                yield message
             elif self._sent == self._known + 1:  # damaged: passed over, for no receipt will ever tell of it
                 self._known += 1

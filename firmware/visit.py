@@ -23,11 +23,11 @@ def claims_of(visit, device):
     redactable = {}
     if staff:
         claims[rating.STAFF] = staff
-    if device.wall_clock.now_s():
-        redactable[rating.EXACT_TIME] = device.wall_clock.now_s()
+    occasion = [device.wall_clock.now_s(), visit.number if visit else ""]
+    if occasion != [0, ""]:
+        redactable[rating.OCCASION] = occasion
     if visit:
         claims[rating.DELAY_MS] = device.uptime.ms() - visit.asked_ms
-        redactable[rating.VISIT] = visit.number
         if visit.applicant:
             redactable[rating.IDENTITY] = visit.applicant
     return claims, redactable
@@ -35,7 +35,7 @@ def claims_of(visit, device):
 
 def number_in(redactable):
     """The visit number in what claims_of() gave; "" for a walk-up."""
-    return redactable.get(rating.VISIT, "")
+    return redactable.get(rating.OCCASION, (0, ""))[1]
 
 
 def with_phone(redactable, digits):

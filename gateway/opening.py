@@ -172,7 +172,7 @@ class Opener:
             flags=rules.flags(content, device, received_s, disclosed),
             opening=_opening(content),
             disclosures=signed.disclosures,
-            visit=disclosed.get(rating.VISIT),
+            visit=disclosed.get(rating.OCCASION, (0, ""))[1] or None,
             rated=is_rating and content.claims[rating.OUTCOME] == rating.RATED,
         )
 

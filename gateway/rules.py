@@ -9,7 +9,7 @@ There is no effect that drops. No rule reads the level of a rating to decide its
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.registry import KINDS, Device
 from protocol import punch, rating
@@ -108,7 +108,7 @@ def check_origin(record: Record, device: Device, hall: str) -> None:
         raise Refusal("kind")
 
 
-def flags(record: Record, device: Device, received_s: int, disclosed: Mapping[int, object]) -> list[str]:
+def flags(record: Record, device: Device, received_s: int, disclosed: Mapping[int, Any]) -> list[str]:
     """Codes with effect FLAG that the record alone shows, in the order of the table.
 
     received_s: the gateway's time. disclosed: {claim: value} of a rating's disclosures.
@@ -134,10 +134,10 @@ def _clock_flags(record: Record, received_s: int) -> list[str]:
     return ["late"] if received_s - (record.coarse_s + COARSE_S) > LATE_S else []
 
 
-def _rating_flags(record: Record, disclosed: Mapping[int, object]) -> list[str]:
+def _rating_flags(record: Record, disclosed: Mapping[int, Any]) -> list[str]:
     claims, found = record.claims, []
-    exact_s = disclosed.get(rating.EXACT_TIME)
-    if isinstance(exact_s, int) and coarse(exact_s) != record.coarse_s:
+    exact_s, visit = disclosed.get(rating.OCCASION, (0, ""))
+    if exact_s and coarse(exact_s) != record.coarse_s:
         found.append("time_differs")
     level, tags = claims.get(rating.LEVEL), claims.get(rating.TAGS)
     if isinstance(level, int) and level <= BAD_LEVEL_MAX and not tags and rating.COMMENT not in disclosed:
@@ -147,6 +147,6 @@ def _rating_flags(record: Record, disclosed: Mapping[int, object]) -> list[str]:
     delay_ms = claims.get(rating.DELAY_MS)
     if isinstance(level, int) and isinstance(delay_ms, int) and delay_ms < QUICK_MS:
         found.append("quick")
-    if claims[rating.MODE] == rating.VISIT_MODE and rating.VISIT not in disclosed:
+    if claims[rating.MODE] == rating.VISIT_MODE and not visit:
         found.append("visit_missing")
     return found

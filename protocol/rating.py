@@ -1,6 +1,7 @@
 """Claims of a rating: one visit, or one walk-up press, at one window. Level 5 is 非常满意, 1 is 非常不满意."""
 
 from protocol import field
+from protocol.limits import UTC_S_MAX
 from protocol.refusal import Refused
 
 WINDOW, OUTCOME, LEVEL, TAGS, MODE, STAFF_LEVEL, DELAY_MS, STAFF = 1, 2, 3, 4, 5, 6, 7, 8
@@ -20,14 +21,15 @@ ROWS = field.table("""
 """)
 
 # Redactable: only their salted digests are signed in clear (record field 17).
-# Visit: as case numbers in GB/T 39046 table 9, no. 1. Comment: what rating devices of the platforms allow.
-EXACT_TIME, VISIT, COMMENT, IDENTITY = 1, 2, 3, 4
+# Occasion: [exact_time_s, visit], 0 and "" where there is none, absent where there is neither. The two always go to the
+# same readers, so one salt and one digest do for both. Comment: what rating devices of the platforms allow.
+OCCASION, COMMENT, IDENTITY = 1, 2, 3
 REDACTABLE_ROWS = field.table("""
-    1 exact_time_s int  1 4294967295 optional
-    2 visit        text 1         50 optional
-    3 comment      text 1        150 optional
-    4 identity     map  1          4 optional
+    1 occasion list 2   2 optional
+    2 comment  text 1 150 optional
+    3 identity map  1   4 optional
 """)
+VISIT_CHARS_MAX = 50  # as case numbers in GB/T 39046 table 9, no. 1
 
 # Name: GB/T 39046 table 9, no. 3. Kind of document: 111 is the resident identity card.
 NAME, PHONE, ID_NUMBER, ID_KIND = 1, 2, 3, 4
@@ -55,6 +57,13 @@ def check(claims: dict[int, object]) -> None:
 def check_redactable(values: dict[int, object]) -> None:
     """Raises Refused("schema") unless the disclosed values are within bounds."""
     field.check(REDACTABLE_ROWS, values)
+    occasion = values.get(OCCASION)
+    if isinstance(occasion, list):
+        exact_s, visit = occasion
+        field.check_value("exact_time_s", exact_s, field.INT, 0, UTC_S_MAX)
+        field.check_value("visit", visit, field.TEXT, 0, VISIT_CHARS_MAX)
+        if not exact_s and not visit:
+            raise Refused("schema", "occasion")
     identity = values.get(IDENTITY)
     if isinstance(identity, dict):
         field.check(IDENTITY_ROWS, identity)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firmware.keypad import COLUMNS, KEYS
+from simulator.flash_image import BLOCK_BYTES, BLOCKS
 from simulator.peripherals import Display, Hands
 
 
@@ -182,6 +183,9 @@ class DeskBoard:
 
     def set_time(self, utc_s: int) -> None:
         """The host's clock is not ours to set."""
+
+    def flash_bytes(self) -> int:
+        return BLOCKS * BLOCK_BYTES  # a folder has no size of its own: that of a board
 
     def free_flash_bytes(self) -> int:
         stat = os.statvfs(self._root)

@@ -7,8 +7,9 @@ from sealed_pair import HALL, Pair, private_key
 from virtual_time import Clock, until
 
 from firmware.clock import Clock as ClockApp
-from firmware.device import JOURNAL_BYTES, Device
+from firmware.device import Device
 from firmware.evaluator import Evaluator
+from firmware.journal import KEPT_FREE_BYTES
 from protocol import command, disclosure, receipt, record, sealed_record, sign1, topic
 from protocol.suite_host import HostSuite
 from simulator.desk_board import DeskBoard
@@ -42,8 +43,9 @@ class Who:
 class Board(DeskBoard):
     """A desk board on virtual time. dial: async () -> (reader, writer); nobody answers by default."""
 
-    def __init__(self, root, enrolled):
+    def __init__(self, root, enrolled, journal_bytes):
         super().__init__(root, 1, enrolled)
+        self._journal_bytes = journal_bytes
         self.clock = self.network_clock = Clock()
         self.dial = self._no_network
 
@@ -56,6 +58,9 @@ class Board(DeskBoard):
     async def open_stream(self, host, port, server_name):
         return await self.dial()
 
+    def flash_bytes(self):
+        return KEPT_FREE_BYTES + self._journal_bytes
+
     def free_flash_bytes(self):
         return 1000000
 
@@ -66,7 +71,7 @@ class Bench:
     device, board, hands, screen, app: of the newest boot().
     """
 
-    def __init__(self, kind="evaluator", enrolled=(), journal_bytes=JOURNAL_BYTES):
+    def __init__(self, kind="evaluator", enrolled=(), journal_bytes=1024 * 1024):
         self.pair = Pair(SUITE, name=NAMES[kind])
         self.who = Who(kind, new_root(), self.pair)
         self._enrolled, self._journal_bytes = enrolled, journal_bytes
@@ -77,10 +82,10 @@ class Bench:
 
     def build(self):
         """Power on; nothing runs yet."""
-        self.board = Board(self.who.root, self._enrolled)
+        self.board = Board(self.who.root, self._enrolled, self._journal_bytes)
         self.hands, self.screen = self.board.hands, self.board.screen
         self.sensor = self.hands.sensor = self.sensor or self.hands.sensor
-        self.device = Device(self.board, SUITE, self.who, APPS[self.who.kind], self._journal_bytes)
+        self.device = Device(self.board, SUITE, self.who, APPS[self.who.kind])
         self.app = self.device.app
         return self
 
@@ -132,7 +137,7 @@ class Bench:
         """[(Record, {claim: disclosed value})] that wait on the flash, of one kind or of all, opened and verified."""
         found, journal = [], self.device.journal
         for seq in range(journal.through + 1, journal.head + 1):
-            signed = sealed_record.open(self.pair.gateway, journal.entry(seq).message)
+            signed = sealed_record.open(self.pair.gateway, journal.message(seq))
             assert sign1.verify(SUITE, self.pair.signing_public, signed)
             made = record.decode(signed.payload)
             assert made.seq == seq

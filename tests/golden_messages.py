@@ -23,8 +23,8 @@ KEYS = (
 
 RATINGS = {
     "rating-walk-up": (wire_samples.rating_bare, (1,)),
-    "rating-visit": (wire_samples.rating_full, (1, 2, 3, 4)),
-    "rating-timed-out": (wire_samples.rating_timed_out, (1, 2)),
+    "rating-visit": (wire_samples.rating_full, (1, 2, 3)),
+    "rating-timed-out": (wire_samples.rating_timed_out, (1,)),
 }
 RECORDS = {
     "punch": (record.PUNCH, wire_samples.punch_full),

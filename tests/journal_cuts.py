@@ -10,35 +10,24 @@ import os
 
 import vfs
 from flash_root import BLOCK_BYTES, NorFlash, mount, unmount
+from journal_samples import STREAM, a_hash, a_tally, an_entry, append, is_there
 
-from firmware.journal import Entry, Journal
+from firmware.journal import Journal
 from firmware.twin_file import TwinFile
 
 BLOCKS = 14
 PROGRAM_BYTES = int(os.getenv("PROGRAM_BYTES"))
 QUOTA_BYTES = 8 * BLOCK_BYTES
-STREAM = b"stream-1"
-SIZES = (449, 449, 633, 449, 1097)
+SIZES = (404, 404, 636, 404, 1100)
 # Appends between boots and receipts: segments fill, are left, are removed.
 APPENDS = 30
 RECEIPTS = {6: 4, 13: 12, 19: 19, 25: 21}
 BOOTS = (9, 16, 20)
 
 
-def an_entry(seq):
-    size = SIZES[seq % 5]
-    word = b"%d/" % seq
-    message = (word * (size // len(word) + 1))[:size]
-    return Entry(1 + seq % 3, seq, bytes((seq,)) * 16, bytes((seq,)) * 28, message)
-
-
-def same(found, seq):
-    """True when the record of this number is as it was written."""
-    wanted = an_entry(seq)
-    return found is not None and (
-        (found.kind, found.seq, found.hash, found.tally, found.message)
-        == (wanted.kind, wanted.seq, wanted.hash, wanted.tally, wanted.message)
-    )
+def expected(seq):
+    """The record that is written under this number."""
+    return an_entry(seq, SIZES[seq % 5])
 
 
 class Life:
@@ -59,7 +48,7 @@ class Life:
             if seq in BOOTS:
                 journal.close()
                 journal = Journal("/flash", QUOTA_BYTES)
-            journal.append(an_entry(seq))
+            append(journal, expected(seq))
             self.confirmed = seq
             if seq in RECEIPTS:
                 self.receipted = RECEIPTS[seq]  # from now on the device may forget
@@ -78,9 +67,9 @@ def check(life, where):
     assert life.confirmed <= journal.head <= life.confirmed + 1, (where, life.confirmed, journal.head)
     assert journal.through <= life.receipted, where
     for seq in range(journal.through + 1, journal.head + 1):  # what looks unsent is there, receipted or not
-        assert same(journal.entry(seq), seq), (where, seq)
+        assert is_there(journal, expected(seq)), (where, seq)
     if journal.head:
-        assert (journal.head_hash, journal.tally) == (an_entry(journal.head).hash, an_entry(journal.head).tally), where
+        assert (journal.head_hash, journal.tally) == (a_hash(journal.head), a_tally(journal.head)), where
     config = TwinFile("/flash/config").content
     allowed = [b"config %d" % number if number else b"" for number in (life.settings, life.settings + 1)]
     assert config in allowed, (where, config)
@@ -92,13 +81,13 @@ def check(life, where):
 def go_on(journal, head, where):
     """Eight more records, a receipt in the middle, a boot: all as if nothing had been."""
     for seq in range(head + 1, head + 9):
-        journal.append(an_entry(seq))
+        append(journal, expected(seq))
     journal.trim(head + 3)
     journal.close()
     journal = Journal("/flash", QUOTA_BYTES)
     assert journal.head == head + 8, where
     for seq in range(head + 4, head + 9):
-        assert same(journal.entry(seq), seq), (where, seq)
+        assert is_there(journal, expected(seq)), (where, seq)
     journal.close()
 
 

@@ -103,8 +103,8 @@ class SealingDevice:
 
     def rating(self, level=5, at_s=MORNING_S, visit=None, identity=None, comment=None, claims=None, **more):
         """A rating message; level None is a time-out."""
-        redactable = {rating.EXACT_TIME: at_s}
-        for key, value in ((rating.VISIT, visit), (rating.COMMENT, comment), (rating.IDENTITY, identity)):
+        redactable = {rating.OCCASION: [at_s, visit or ""]}
+        for key, value in ((rating.COMMENT, comment), (rating.IDENTITY, identity)):
             if value is not None:
                 redactable[key] = value
         mode = rating.VISIT_MODE if visit else rating.WALK_UP

@@ -308,7 +308,7 @@ async def test_one_spoiled_packet_is_no_fault():
 
 @timeless
 async def test_a_punch_that_is_not_on_flash_is_not_confirmed():
-    bench = await a_clock(journal_bytes=3 * BLOCK_BYTES)
+    bench = await a_clock(journal_bytes=4 * BLOCK_BYTES)
     for _ in range(40):
         if await touch(bench, 1) == "full":
             break

@@ -19,7 +19,7 @@ from firmware.wall_clock import GUESS_STEP_S
 from protocol import command, event, heartbeat, rating, record, sealed_record
 
 RATED = {rating.WINDOW: "01", rating.OUTCOME: rating.RATED, rating.LEVEL: 5, rating.MODE: rating.WALK_UP}
-QUOTA_BYTES = 3 * BLOCK_BYTES
+QUOTA_BYTES = 4 * BLOCK_BYTES
 
 
 def codes(bench):

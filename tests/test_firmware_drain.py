@@ -37,7 +37,7 @@ sys.path[:] = ["/rom", ".frozen"]
 
 class Bench:
     I2C = WATCHDOG = 0
-    parts = {}
+    parts, joined = {}, bytearray(3)
 
     def send(*_): pass
 
@@ -54,7 +54,7 @@ who = Identity("/flash")
 device = main.build(main._board(who, 1), DeviceSuite(), who)
 claims = {rating.WINDOW: "01", rating.OUTCOME: rating.RATED, rating.LEVEL: 2, rating.MODE: rating.WALK_UP}
 while device.journal.head < int(sys.argv[1]):
-    device.record(record.RATING, dict(claims), {rating.VISIT: "V%045d" % device.journal.head})
+    device.record(record.RATING, dict(claims), {rating.OCCASION: [0, "V%045d" % device.journal.head]})
     gc.collect()
 print(device.journal.head, device.journal.pending())
 """

@@ -229,7 +229,7 @@ async def test_a_messy_picture_is_taken_again_and_no_failure():
 
 @timeless
 async def test_without_room_for_the_event_nobody_is_enrolled_or_deleted():
-    bench = await a_door(journal_bytes=3 * BLOCK_BYTES)
+    bench = await a_door(journal_bytes=4 * BLOCK_BYTES)
     while bench.device.journal.has_room():
         bench.device.record(record.EVENT, {event.CODE: event.SELF_CHECK})
     append = bench.device.journal.append

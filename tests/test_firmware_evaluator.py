@@ -68,7 +68,7 @@ def outcomes(bench):
     for made, disclosed in bench.records(record.RATING):
         level = made.claims.get(rating.LEVEL)
         assert made.claims[rating.OUTCOME] == (rating.RATED if level else rating.TIMED_OUT)
-        visit = disclosed.get(rating.VISIT)
+        visit = disclosed.get(rating.OCCASION, (0, ""))[1] or None
         assert made.claims[rating.MODE] == (rating.VISIT_MODE if visit else rating.WALK_UP)
         found.append((visit, level))
     return found
@@ -96,8 +96,9 @@ async def test_a_visit_is_asked_for_rated_and_thanked_for():
     assert (claims[rating.WINDOW], claims[rating.LEVEL], claims[rating.STAFF]) == ("01", 4, "S007")
     assert (claims[rating.OUTCOME], claims[rating.MODE]) == (rating.RATED, rating.VISIT_MODE)
     assert 7000 <= claims[rating.DELAY_MS] < 7200
-    assert disclosed[rating.VISIT] == "V0001" and disclosed[rating.IDENTITY] == APPLICANT
-    assert bench.now_s + 7 <= disclosed[rating.EXACT_TIME] <= bench.now_s + 8
+    assert disclosed[rating.IDENTITY] == APPLICANT
+    exact_s, visit = disclosed[rating.OCCASION]
+    assert visit == "V0001" and bench.now_s + 7 <= exact_s <= bench.now_s + 8
     assert bench.app.thanks == 1
 
 
@@ -418,7 +419,7 @@ async def fill(bench):
 
 @timeless
 async def test_a_rating_that_is_not_on_flash_is_not_thanked_for():
-    bench = await an_evaluator(journal_bytes=3 * BLOCK_BYTES)
+    bench = await an_evaluator(journal_bytes=4 * BLOCK_BYTES)
     await fill(bench)
     thanked = bench.app.thanks
     assert len(outcomes(bench)) == thanked == bench.device.recorder.totals()[4] > 4
@@ -436,7 +437,7 @@ async def test_a_rating_that_is_not_on_flash_is_not_thanked_for():
 
 @timeless
 async def test_a_full_journal_is_reported_once_and_again_when_it_had_room_meanwhile():
-    bench = await an_evaluator(journal_bytes=3 * BLOCK_BYTES)
+    bench = await an_evaluator(journal_bytes=4 * BLOCK_BYTES)
     for _ in range(2):
         await fill(bench)
         for _ in range(3):
@@ -556,7 +557,7 @@ async def test_a_power_cut_loses_no_rating_that_was_thanked_for_and_doubles_none
     assert bench.device.recorder.totals() == [0, 1, 0, 1, 0]
     (made, disclosed), _ = bench.records(record.RATING)
     assert disclosed[rating.IDENTITY] == APPLICANT
-    assert made.source == record.GATEWAY_TIME and made.coarse_s == record.coarse(disclosed[rating.EXACT_TIME])
+    assert made.source == record.GATEWAY_TIME and made.coarse_s == record.coarse(disclosed[rating.OCCASION][0])
 
 
 @timeless

@@ -10,7 +10,8 @@ from hall_broker import PlainAmqtt, PlainMosquitto
 from hostile_proxy import HostileProxy
 from suites import SeededRandom, host_suite
 
-from firmware.journal import BLOCK_BYTES, Entry, Journal
+from firmware.journal import BLOCK_BYTES, Journal
+from firmware.tally import EVENT
 from firmware.uplink import Uplink
 from gateway.continuity import Continuity
 from protocol.receipt import Receipt
@@ -59,7 +60,7 @@ class Device:
     def record(self, count):
         for _ in range(count):
             seq = self.journal.head + 1
-            self.journal.append(Entry(1, seq, bytes(16), bytes(28), b"%d " % seq + bytes(400)))
+            self.journal.append(EVENT, bytes(16), b"%d " % seq + bytes(400))
         self.uplink.wake()
 
     def _hear(self, topic, payload, retained):

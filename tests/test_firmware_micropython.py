@@ -11,8 +11,16 @@ import pytest
 pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("firmware_vm")]
 
 # Plain modules, as micropython_run.py asks for: no pytest, and nothing that MicroPython lacks.
-PORTABLE = ("test_firmware_crash", "test_firmware_erasure", "test_firmware_journal")
-SHARED = ("flash_root.py", "micropython_session.py", "sealed_pair.py", "suites.py", "vector_files.py", "refusing.py")
+PORTABLE = ("test_firmware_crash", "test_firmware_erasure", "test_firmware_journal", "test_firmware_journal_damage")
+SHARED = (
+    "flash_root.py",
+    "journal_samples.py",
+    "micropython_session.py",
+    "sealed_pair.py",
+    "suites.py",
+    "vector_files.py",
+    "refusing.py",
+)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("firmware_vm")]
 
 TESTS = Path(__file__).resolve().parent
 # The flash lies in the heap here, beside the journal.
-HEAP = "256K"
+HEAP = "320K"
 _BOOT = "import sys; sys.path[:0] = [{root!r}, {tests!r}]; import journal_cuts"
 
 

@@ -9,7 +9,8 @@ from memory_broker import MemoryBroker
 from suites import SeededRandom, host_suite
 from virtual_time import Clock, timeless, until
 
-from firmware.journal import BLOCK_BYTES, Entry, Journal
+from firmware.journal import BLOCK_BYTES, Journal
+from firmware.tally import EVENT
 from firmware.uplink import (
     BACK_OFF_FIRST_MS,
     BACK_OFF_MAX_MS,
@@ -63,7 +64,7 @@ class Link:
     def record(self, count=1):
         for _ in range(count):
             seq = self.journal.head + 1
-            self.journal.append(Entry(1, seq, bytes(16), bytes(28), _payload(seq)))
+            self.journal.append(EVENT, bytes(16), _payload(seq))
             self.uplink.wake()
 
     async def start(self):
@@ -326,8 +327,8 @@ async def test_holes_of_a_lost_link_do_not_haunt_the_next_one():
 @timeless
 async def test_a_damaged_record_does_not_hold_up_those_behind_it():
     link = Link(pending=5)
-    entry = link.journal.entry
-    link.journal.entry = lambda seq: None if seq == 3 else entry(seq)
+    message = link.journal.message
+    link.journal.message = lambda seq: None if seq == 3 else message(seq)
     await link.start()
     assert await link.sent() == [1, 2, 4, 5]
 
@@ -364,8 +365,8 @@ class TruthfulGateway:
 
 
 def _lose(link, lost):
-    entry = link.journal.entry
-    link.journal.entry = lambda seq: None if seq in lost else entry(seq)
+    message = link.journal.message
+    link.journal.message = lambda seq: None if seq in lost else message(seq)
 
 
 @timeless
@@ -390,7 +391,7 @@ async def test_a_record_that_the_gateway_never_takes_holds_up_nothing_and_is_kep
     gateway = TruthfulGateway(link, refused={7})
     await gateway.serve(for_s=20)
     assert gateway.stored(60) == [seq for seq in range(1, 61) if seq != 7]
-    assert link.journal.through == 6 and link.journal.entry(7)
+    assert link.journal.through == 6 and link.journal.message(7)
     gateway.arrivals.clear()
     await gateway.serve(for_s=60)
     assert set(gateway.arrivals) == {7}  # offered again, and nothing else is

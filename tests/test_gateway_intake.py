@@ -205,12 +205,16 @@ class Attacks:
         return self.payload(lambda fields: fields[record.CLAIMS].update({rating.OUTCOME: rating.TIMED_OUT}))
 
     def schema_disclosure(self):
-        made = self.device.make(record.RATING, self.device.rating_claims(5), redactable={rating.VISIT: "V" * 51})
+        made = self.device.make(
+            record.RATING, self.device.rating_claims(5), redactable={rating.OCCASION: [0, "V" * 51]}
+        )
         return self.own(self.device.seal(*made))
 
     def disclosure(self):
-        made, _ = self.device.make(record.RATING, self.device.rating_claims(5), redactable={rating.VISIT: "V-1"})
-        return self.own(self.device.seal(made, [disclosure.make(SUITE, rating.VISIT, "V-2")[0]]))
+        made, _ = self.device.make(
+            record.RATING, self.device.rating_claims(5), redactable={rating.OCCASION: [0, "V-1"]}
+        )
+        return self.own(self.device.seal(made, [disclosure.make(SUITE, rating.OCCASION, [0, "V-2"])[0]]))
 
     def kind(self):
         claims = {1: "01", 2: "S001", 3: 0, 4: 99, 5: MORNING_S, 6: 1}
@@ -396,7 +400,7 @@ FLAGGED = {
     "clock_ahead": lambda one: one.event(at_s=MORNING_S + 3600),
     "late": lambda one: one.event(at_s=MORNING_S - 2 * 24 * 3600),
     "time_differs": lambda one: one.seal(
-        *one.make(record.RATING, one.rating_claims(5), redactable={rating.EXACT_TIME: MORNING_S - 3600})
+        *one.make(record.RATING, one.rating_claims(5), redactable={rating.OCCASION: [MORNING_S - 3600, ""]})
     ),
     "reason_missing": lambda one: one.rating(1),
     "tag_level": lambda one: one.rating(5, claims={rating.TAGS: [211]}),

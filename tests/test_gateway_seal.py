@@ -10,7 +10,7 @@ from gateway.identity_seal import PADDED_BYTES, IdentitySeal, info
 from protocol import cbor, disclosure, rating, record, sign1
 
 STREAM = bytes(range(8))
-DISCLOSURES = [disclosure.make(SUITE, rating.VISIT, "A-17")[0], disclosure.make(SUITE, rating.COMMENT, "慢")[0]]
+DISCLOSURES = [disclosure.make(SUITE, rating.OCCASION, [0, "A-17"])[0], disclosure.make(SUITE, rating.COMMENT, "慢")[0]]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_the_stored_blob_opens_the_digests_that_the_device_signed(tmp_path):
     signed = record.decode(sign1.parse(stored.evidence, sign1.RECORD_TYP).payload)
     values = disclosure.check(SUITE, opened, signed.digests)
     assert values == {
-        rating.EXACT_TIME: MORNING_S, rating.VISIT: "A-17", rating.COMMENT: "等了太久", rating.IDENTITY: identity,
+        rating.OCCASION: [MORNING_S, "A-17"], rating.COMMENT: "等了太久", rating.IDENTITY: identity,
     }  # fmt: skip
     hall.stop()
 
@@ -76,14 +76,16 @@ def test_the_stored_blob_opens_the_digests_that_the_device_signed(tmp_path):
 def test_salts_are_in_no_file_of_the_gateway(tmp_path):
     hall = GatewayHall(tmp_path, [("e-001", "evaluator")])
     device = hall.devices["e-001"]
-    made, disclosures = device.make(record.RATING, device.rating_claims(5), redactable={rating.EXACT_TIME: MORNING_S})
+    made, disclosures = device.make(
+        record.RATING, device.rating_claims(5), redactable={rating.OCCASION: [MORNING_S, ""]}
+    )
     hall.take(device.seal(made, disclosures))
     hall.stop()
     salt = cbor.decode(disclosures[0])[0]
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
     assert salt not in content
     assert disclosures[0] not in content
-    assert made.digests[rating.EXACT_TIME] in content, "the search can find something"
+    assert made.digests[rating.OCCASION] in content, "the search can find something"
 
 
 def test_a_record_without_disclosures_has_no_blob(tmp_path):

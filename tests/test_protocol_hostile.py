@@ -92,7 +92,7 @@ def _feed(parsers, data):
 
 def _samples(pair):
     """A message of every layer."""
-    disclosures, digests = wire_samples.disclosed(pair.suite, {1: NOW_S, 4: wire_samples.IDENTITY})
+    disclosures, digests = wire_samples.disclosed(pair.suite, {1: [NOW_S, ""], 3: wire_samples.IDENTITY})
     yield record.encode(wire_samples.a_record(digests=digests))
     for kind in (record.PUNCH, record.EVENT, record.HEARTBEAT):
         yield record.encode(wire_samples.a_record(kind))

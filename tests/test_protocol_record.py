@@ -56,7 +56,7 @@ def test_barest_and_fullest_records_pass():
         wire_samples.a_record(record.PUNCH, bare, source=0, coarse_s=0),
         wire_samples.a_record(record.EVENT, {event.CODE: 255}),
         wire_samples.a_record(seq=4294967295, uptime_ms=281474976600000, coarse_s=4294966500, source=2),
-        wire_samples.a_record(digests={1: bytes(32), 2: bytes(32), 3: bytes(32), 4: bytes(32)}),
+        wire_samples.a_record(digests={1: bytes(32), 2: bytes(32), 3: bytes(32)}),
     ):
         assert record.encode(record.decode(record.encode(made))) == record.encode(made)
 
@@ -105,7 +105,7 @@ def test_only_ratings_have_digests():
 
 
 def test_digests_are_32_bytes_of_known_claims():
-    for digests in ({5: bytes(32)}, {0: bytes(32)}, {-1: bytes(32)}, {1: bytes(31)}, {1: bytes(33)}, {1: "a" * 32}):
+    for digests in ({4: bytes(32)}, {0: bytes(32)}, {-1: bytes(32)}, {1: bytes(31)}, {1: bytes(33)}, {1: "a" * 32}):
         assert _refuses(digests=digests), digests
     assert _refuses(digests={1: None}) and _refuses(digests={1: [bytes(32)]})
 
@@ -178,6 +178,11 @@ def test_redactable_values_are_bounded_as_well():
 
     for identity in ({5: "x"}, {1: 1}, {1: ""}, {1: "字" * 31}, {2: b"138"}):
         assert check(rating.IDENTITY, identity) == "schema", identity
+    for occasion in ([0, ""], [1], [1, "A", 1], [-1, "A"], [4294967296, "A"], ["A", 1], [True, "A"], [1, None]):
+        assert check(rating.OCCASION, occasion) == "schema", occasion
+    assert check(rating.OCCASION, [0, "A" * 51]) == "schema"
+    for occasion in ([1, ""], [0, "A"], [4294967295, "字" * 50]):
+        assert check(rating.OCCASION, occasion) is None, occasion
     assert refusal_of(rating.check_redactable, {}) is None
     assert refusal_of(rating.check_redactable, {rating.IDENTITY: {rating.PHONE: "1"}}) is None
 

@@ -206,4 +206,4 @@ def _fullest_rating() -> dict[int, object]:
 
 def _fullest_redactable() -> dict[int, object]:
     identity = {1: "字" * 30, 2: "字" * 20, 3: "字" * 32, 4: "字" * 8}
-    return {1: 4294967295, 2: "字" * 50, 3: "字" * 150, 4: identity}
+    return {1: [4294967295, "字" * 50], 2: "字" * 150, 3: identity}

@@ -151,7 +151,7 @@ def test_a_new_private_key_has_no_bias_from_its_random_bytes():
 
 def test_sealed_bytes_open_again_whatever_their_length():
     for suite in suites():
-        for size in (0, 1, 15, 16, 17, 31, 32, 33, 255, 376, 3840):
+        for size in (0, 1, 15, 16, 17, 31, 32, 33, 255, 328, 3840):
             for aad in (b"a", bytes(13), bytes(14), bytes(15), bytes(300)):
                 sealed = suite.ccm_seal(KEY, IV, aad, bytes(size))
                 assert len(sealed) == size + 16 and suite.ccm_open(KEY, IV, aad, sealed) == bytes(size)

@@ -49,8 +49,7 @@ def rating_timed_out():
 def redactable():
     """Every redactable claim of a rating."""
     return {
-        rating.EXACT_TIME: NOW_S,
-        rating.VISIT: VISIT,
+        rating.OCCASION: [NOW_S, VISIT],
         rating.COMMENT: "等了很久，窗口没有人。",
         rating.IDENTITY: dict(IDENTITY),
     }

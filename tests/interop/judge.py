@@ -20,7 +20,7 @@ from pycose.messages.context import CoseKDFContext, PartyInfo, SuppPubInfo
 
 TYPE, DISCLOSURES = 16, 17
 EPOCH = 1
-BUCKETS = (376, 560, 1024, 2048, 3840)
+BUCKETS = (328, 560, 1024, 2048, 3840)
 
 
 @CoseAlgorithm.register_attribute()

@@ -65,8 +65,8 @@ _SHOWN = {
     "receipt": ("notation", "content", "nonce", "kdf_context", "key", "encrypt0_protected", "aad", "iv", "message"),
 }  # fmt: skip
 _INTRODUCTIONS = {
-    "rating-walk-up": "A press without a visit. Its exact time is disclosed; the payload holds the digest.",
-    "punch": "A whole message up, step by step: `content` is the COSE_Sign1, padded to 376 bytes.",
+    "rating-walk-up": "A press without a visit: of its occasion the exact time is known. The payload holds the digest.",
+    "punch": "A whole message up, step by step: `content` is the COSE_Sign1, padded to 328 bytes.",
     "receipt": "A message down: `content` is the receipt itself.",
 }
 SECTION = "## 9. Worked bytes\n"

@@ -1,0 +1,87 @@
+"""How many ratings the flash of a board keeps, and how long it lasts: measured on the VM, on littlefs."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("firmware_vm")]
+
+TESTS = Path(__file__).resolve().parent
+# No device's: the VM compiles its sources and holds the names of a full journal's segments twice.
+HEAP = "512K"
+BLOCK_BYTES = 4096
+# NOR flash of this class (W25Q, GD25Q and their kind) is specified for this many erases of each block.
+ERASES_MAX = 100_000
+RECORDS_A_DAY = 500
+YEARS_AIM = 20
+# Files that nobody writes to are never moved, and so take no part: 400 KiB, as the journal leaves it to them.
+STILL_BLOCKS = 100
+# How much busier than the mean the busiest of the others is. Measured once, by counting each block: 1.28 after 40,000
+# ratings with a nearly empty journal, 2.2 after 20,000 with a full one, whose blocks go round more slowly.
+UNEVENNESS, UNEVENNESS_FULL = 1.5, 2.5
+_BOOT = "import sys; sys.path[:0] = [{root!r}, {tests!r}]; import journal_fill"
+
+
+def measure(micropython: str, folder: Path, mode: str, flash_bytes: int, records: int) -> dict[str, int]:
+    """The name=value pairs that journal_fill.py prints."""
+    flash = folder / f"{mode}.flash"
+    flash.write_bytes(b"\xff" * flash_bytes)
+    settings = {"FLASH": str(flash), "MODE": mode, "RECORDS": str(records)}
+    script = _BOOT.format(root=str(TESTS.parent), tests=str(TESTS))
+    done = subprocess.run(
+        [micropython, "-X", f"heapsize={HEAP}", "-c", script],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    flash.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", done.stdout)}
+
+
+def years(erases_a_record: float, flash_bytes: int, unevenness: float) -> float:
+    """Until the busiest block is worn out."""
+    budget = ERASES_MAX * (flash_bytes // BLOCK_BYTES - STILL_BLOCKS) / unevenness
+    return budget / (erases_a_record * RECORDS_A_DAY * 365)
+
+
+def lasts(what: str, found: dict[str, int], records: int, unevenness: float) -> float:
+    """Prints the figures; years on the smaller flash."""
+    each = {name: found[name] / records for name in ("programs", "program_bytes", "erases")}
+    four, two = (years(each["erases"], size << 20, unevenness) for size in (4, 2))
+    print(
+        f"{what}: {each['programs']:.1f} programs ({each['program_bytes']:.0f} bytes), "
+        f"{each['erases']:.2f} erases a record; {four:.0f} years on 4 MiB, {two:.0f} on 2 MiB"
+    )
+    return two
+
+
+def test_four_mebibytes_keep_ten_thousand_ratings_beside_400_kib_of_other_files(
+    micropython: str, tmp_path: Path
+) -> None:
+    """And last as long with a journal that stays full: a segment is receipted when the newest record needs its room."""
+    records = 400
+    found = measure(micropython, tmp_path, "fill", 4 << 20, records)
+    flash_each = found["blocks"] * BLOCK_BYTES / found["records"]
+    print(
+        f"{found['records']} ratings in {found['segments']} segments, {found['blocks']} blocks, "
+        f"{flash_each:.1f} bytes of flash each; {found['free_blocks']} blocks free beside other files; "
+        f"1000 records read in {found['read_1000_ms']} ms"
+    )
+    assert found["records"] >= 10_000
+    assert flash_each <= 377
+    assert lasts("visit, full journal", found, records, UNEVENNESS_FULL) >= YEARS_AIM
+
+
+@pytest.mark.parametrize(("mode", "what"), [("wear", "visit"), ("hard", "visit with identity, corrected twice")])
+def test_the_flash_lasts_twenty_years_at_500_ratings_a_day(
+    micropython: str, tmp_path: Path, mode: str, what: str
+) -> None:
+    records = 500
+    found = measure(micropython, tmp_path, mode, 2 << 20, records)
+    assert lasts(what, found, records, UNEVENNESS) >= YEARS_AIM
