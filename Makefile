@@ -59,6 +59,13 @@ fix: $(VENV)/develop.stamp ## what ruff can mend by itself
 	$(BIN)/ruff check --fix $(wildcard $(SOURCES))
 	$(BIN)/ruff format $(wildcard $(SOURCES))
 
+# Debian's package unifont, in the version whose digest the program knows; the suite compares what stands there with it.
+FONT ?= /usr/share/unifont/unifont.hex
+
+.PHONY: glyphs
+glyphs: $(VENV)/run.stamp ## the glyphs of the displays anew, after a change of texts or names
+	$(BIN)/python -m simulator.glyph_subset $(FONT)
+
 .PHONY: venv
 venv: $(TESTING) ## the environments, without running anything
 

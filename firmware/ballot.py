@@ -3,8 +3,11 @@
     press -> [the clerk, where the hall asks for both] -> thanks, 3 s to correct -> [reasons] -> [phone] -> sealed
 Reasons and phone are asked for after a bad level only, and each can be left out. Whatever ends the ballot, time or the
 next visit, seals what stands there. Every press that was answered is on flash before the answer is shown.
+Two buttons at once answer nothing: the question comes again. Fingers of one grip do not arrive together, so the first
+may be thanked for by then; it stands unless the next press says otherwise, and the time to correct begins anew.
 """
 
+from firmware.buttons import TOGETHER_MS
 from firmware.journal import JournalFull
 from firmware.signals import ALL, lamp
 from firmware.visit import claims_of, with_phone
@@ -15,8 +18,8 @@ CORRECTION_MS = 3000
 STAFF_MS = 20000
 REASON_MS = 15000
 PHONE_MS = 30000
-# How long a request for one button only stands there.
-AGAIN_MS = 2000
+# How long a request for one button only stands there: as long as a correction may take, for that is what it asks for.
+AGAIN_MS = 3000
 BAD_LEVEL_MAX = 2  # the seed document, article 4: the last two levels
 _PHONE_SKIP = 1
 # What a flash or a heap may do to one write; what was written before stands.
@@ -37,6 +40,7 @@ class Ballot:
         self._question = rating.LEVEL
         self._reasons = None
         self._phone = None
+        self._asked_ms = 0
         self.press = self.begin
 
     @property
@@ -64,18 +68,33 @@ class Ballot:
         except LOST:
             pass
 
+    def _again(self, question):
+        """Two buttons at once: ask for one, which answers the same question, then go on with question()."""
+        self._desk.show("again", ALL)
+        self._desk.after(AGAIN_MS, question)
+
+    def _rate_item(self, level):
+        if level:
+            self._change(rating.LEVEL, level)
+            self._ask_staff()
+        else:
+            self._again(self._ask_staff)
+
     def _ask_staff(self):
         self.press = self._rate_staff
+        self._asked_ms = self._device.board.network_clock.ticks_ms()
         self._desk.show("ask_staff", ALL)
         self._desk.after(STAFF_MS, self._thank)
 
     def _rate_staff(self, level):
+        clock = self._device.board.network_clock
         if level:
             self._change(rating.STAFF_LEVEL, level)
             self._thank()
         else:
-            self._desk.show("again", ALL)
-            self._desk.after(AGAIN_MS, self._ask_staff)
+            if clock.ticks_diff(clock.ticks_ms(), self._asked_ms) < TOGETHER_MS:  # it is the item's
+                self.press = self._rate_item
+            self._again(self._ask_staff)
 
     def _thank(self):
         self.press = self._correct
@@ -87,6 +106,8 @@ class Ballot:
         if level:
             self._change(self._question, level)
             self._desk.show("thanks", self.counts)
+        else:
+            self._again(self._thank)
 
     def _bad_level(self):
         """The level that reasons are asked for: the item's when it is bad, else the clerk's; 0 when neither is."""
@@ -114,7 +135,9 @@ class Ballot:
         self._desk.after(REASON_MS, self.finish)
 
     def _reason(self, level):
-        if self._reasons.press(level):
+        if not level:
+            self._again(self._show_reason)
+        elif self._reasons.press(level):
             self._ask_phone()
         else:
             self._show_reason()
@@ -126,12 +149,12 @@ class Ballot:
 
             self._phone = Phone()
             self.press = self._leave_phone
-            self._show_phone("phone")
+            self._show_phone()
         else:
             self.finish()
 
-    def _show_phone(self, word):
-        self._desk.show(word, lamp(_PHONE_SKIP), self._phone.digits or "_")
+    def _show_phone(self, word="phone"):
+        self._desk.show(word, lamp(_PHONE_SKIP), self._phone.digits + "_")
         self._desk.after(PHONE_MS, self._skip_phone)
 
     def _key(self, char):
@@ -141,7 +164,9 @@ class Ballot:
             self._show_phone("wrong" if char == "#" else "phone")
 
     def _leave_phone(self, level):
-        if level == _PHONE_SKIP:
+        if not level:
+            self._again(self._show_phone)
+        elif level == _PHONE_SKIP:
             self._skip_phone()
 
     def _skip_phone(self):

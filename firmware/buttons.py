@@ -6,6 +6,9 @@ SAMPLE_MS = 4
 STABLE_SAMPLES = 3
 # A contact that moves for a tenth of a second is broken, and must not stand in the way of the others either.
 SAMPLES_MAX = 25
+# Fingers of one hand that meant to press together do so within a tenth of a second; who corrects himself has to see the
+# thanks first.
+TOGETHER_MS = 150
 # Nobody holds a button this long: it is jammed, and must not stand in the way of the others.
 STUCK_MS = 10000
 
@@ -18,7 +21,8 @@ def levels(mask):
 class Buttons:
     """pins: five objects with value(), 0 is pressed; index 0 is level 1. edge: object with async wait().
 
-    clock: real time. A press counts when it begins; holding a button is one press.
+    clock: real time. A press counts when it begins; holding a button is one press. fresh: the levels that went down
+    with the newest press.
     """
 
     def __init__(self, pins, edge, clock):
@@ -28,6 +32,8 @@ class Buttons:
         self._down = self.mask()
         self._since_ms = [clock.ticks_ms()] * len(pins)
         self._stuck = 0
+        self._former = 0  # level that went down last, 0 before the first press
+        self.fresh = []
 
     def mask(self):
         """The buttons that are down at this moment."""
@@ -60,12 +66,20 @@ class Buttons:
         return mask & ~moved
 
     async def press(self):
-        """Wait for the next press: its level, or 0 when two buttons were down at once. Stuck ones do not count."""
+        """Wait for the next press: its level, or 0 for two buttons at once: both down, or one so soon after another
+        that they were meant together. Stuck ones do not count.
+        """
         while True:
             await self._edge.wait()
             before, self._down = self._down, await self._settle()
-            fresh = levels(self._down & ~before)
-            for level in fresh:
-                self._since_ms[level - 1] = self._clock.ticks_ms()
-            if fresh:
-                return fresh[0] if len(levels(self._down & ~self.stuck())) == 1 else 0
+            self.fresh = levels(self._down & ~before)
+            if self.fresh:
+                break
+        now_ms, former = self._clock.ticks_ms(), self._former
+        self._former = self.fresh[0]
+        apart_ms = self._clock.ticks_diff(now_ms, self._since_ms[former - 1])
+        for level in self.fresh:
+            self._since_ms[level - 1] = now_ms
+        if former not in (0, self._former) and 0 <= apart_ms < TOGETHER_MS:
+            return 0
+        return self._former if len(levels(self._down & ~self.stuck())) == 1 else 0

@@ -10,6 +10,8 @@ What an app may use (see evaluator.py and clock.py):
     device.record(kind, claims, redactable) -> seq; on flash on return, so thank after it. Raises JournalFull.
     device.keep(claims, redactable)  a rating that may still change; on flash on return, so thank after it
     device.seal() -> seq of what was kept, in its final form; the rating cannot change any more
+    device.newest_kept  redactable of the newest rating that was kept before this boot; {} where none is known
+    device.presses      how often each button went down, for the app to count; index 0 is level 1
     device.online       True while the gateway can be reached
     device.uplink       error: why it cannot, as link_fault.py words it; "" while nothing is known
     device.quiet        True in the hall's quiet hours
@@ -61,7 +63,8 @@ class Device:
             suite, identity.hall, identity.device, private, suite.load_public(identity.gateway_key), DEVICE
         )
         self.recorder = Recorder(suite, identity, channel, signer, self.journal, self.uptime, self.wall_clock)
-        self._draft = Draft(suite, identity, self.journal)
+        self._draft = Draft(suite, identity, self.journal, self.recorder.totals())
+        self.presses, self.newest_kept = self._draft.presses, self._draft.newest
         self._link(suite, channel)
         self._retire_now = asyncio.Event()
         self.retiring = has_file(identity.root, RETIRING)
@@ -217,7 +220,7 @@ class Device:
             heartbeat.STREAM: journal.stream,
             heartbeat.HEAD: journal.head,
             heartbeat.HEAD_HASH: journal.head_hash,
-            heartbeat.PRESSES: self.recorder.totals(),
+            heartbeat.PRESSES: self._draft.told(),
             heartbeat.PENDING: journal.pending(),
             heartbeat.FREE_FLASH: self.board.free_flash_bytes(),
             heartbeat.FREE_HEAP: self.board.free_heap_bytes(),

@@ -10,6 +10,7 @@ stays open.
 """
 
 import asyncio
+import binascii
 
 from firmware.ballot import LOST, Ballot
 from firmware.buttons import Buttons
@@ -17,11 +18,18 @@ from firmware.journal import JournalFull
 from firmware.notice import Notice
 from firmware.self_check import BUTTONS, SelfCheck
 from firmware.signals import ALL, Signals
-from firmware.visit import Visit, claims_of
+from firmware.visit import Visit, claims_of, number_in
 from protocol import command, rating, record
 
 # How long the visitor reads the answer, in a person's time.
 ANSWER_MS = 3000
+# A window's system that asks again asks for one of the newest visits; of older ones the gateway knows the outcome.
+_ANSWERED_MAX = 8
+
+
+def _mark(number):
+    """What remembers a visit number in little room."""
+    return binascii.crc32(number.encode())
 
 
 class Evaluator:
@@ -38,7 +46,7 @@ class Evaluator:
         self._notice = Notice(board.display, device)
         self._check = SelfCheck(device, self._notice, self._probe)
         self._visit = None
-        self._answered = ""
+        self._answered = [_mark(number_in(device.newest_kept))]
         self._ballot = None
         self._sealed = None  # seq of the rating whose end is shown
         self._counted = 0  # lamp of that rating, 0 while none is shown
@@ -60,7 +68,7 @@ class Evaluator:
         return self._notice.language
 
     def counts(self):
-        """An evaluator counts in its journal."""
+        """An evaluator has none."""
         return {}
 
     async def forget(self):
@@ -159,9 +167,10 @@ class Evaluator:
             if is_open:
                 self._visit = None
                 self._rest()
-        elif found.kind == command.EVALUATION_REQUEST and not is_open and number != self._answered:
+        elif found.kind == command.EVALUATION_REQUEST and not is_open and _mark(number) not in self._answered:
             self._end()
-            self._visit = Visit(found.claims, self._device.uptime.ms())
+            timeout_s = self._device.settings.get(command.RATING_TIMEOUT_S)
+            self._visit = Visit(found.claims, self._device.uptime.ms(), timeout_s)
             self._rest()
             self.beep()
 
@@ -197,7 +206,7 @@ class Evaluator:
     def _close(self):
         """The visit, if one is open, is answered: one rating per visit."""
         if self._visit:
-            self._answered = self._visit.number
+            self._answered = self._answered[1 - _ANSWERED_MAX :] + [_mark(self._visit.number)]
             self._visit = None
 
     def _pressed(self, level):
@@ -240,7 +249,10 @@ class Evaluator:
 
     async def _listen(self):
         while True:
-            self._pressed(await self._buttons.press())
+            level = await self._buttons.press()
+            for one in self._buttons.fresh:  # whatever comes of it
+                self._device.presses[one - 1] += 1
+            self._pressed(level)
 
     async def run(self):
         """For ever. Ends only with the exception of a part that failed, a timer's included."""

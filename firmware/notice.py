@@ -5,19 +5,22 @@ from firmware.ssd1306 import Ssd1306
 from firmware.texts import lines
 from protocol import command
 
-# Two languages take turns: as long as three short lines are read.
+# Two languages take turns, and so does what a technician has to know: as long as three short lines are read.
 TURN_MS = 4000
 _DIM = 0
 # A broker that is started again is back by then. What lasts longer needs a technician, who reads why.
 TELL_WHY_MS = 30000
+# Between two visitors: here a device that wants repair and still works says so by turns.
+_AT_REST = ("idle", "ready")
 # Where nobody is in the middle of something.
-_RESTING = ("idle", "ready", "ready_in", "ready_out")
+_RESTING = _AT_REST + ("ready_in", "ready_out")
 
 
 class Notice:
     """bus: I2C with the display. device: its settings, place, online and uplink.error are shown (see device.py).
 
-    word: name of the text (see texts.py). broken: True while the display fails; the device goes on without it.
+    word: name of the text (see texts.py). broken: True while the display fails; the device goes on without it. worn:
+    true while something else is broken that the device goes on without.
     """
 
     def __init__(self, bus, device):
@@ -28,6 +31,7 @@ class Notice:
         self._lost_ms = None
         self.word = ""
         self.broken = False
+        self.worn = 0
 
     @property
     def language(self):
@@ -51,17 +55,21 @@ class Notice:
         return lines(name, language)[0].replace("%s", code)
 
     def _state(self):
-        """What a text depends on beside itself: language, place, staff, mark, contrast."""
+        """What a text depends on beside itself: language, place, staff, mark, contrast, and what is worn."""
         device, get = self._device, self._device.settings.get
         contrast = _DIM if device.quiet else get(command.BRIGHTNESS)
-        return self.language, device.place, get(command.STAFF_NAME, ""), self._mark(), contrast
+        turns = get(command.LANGUAGE).count("+") + 1  # each language says the one before it is the other's turn
+        worn = self.worn and self.word in _AT_REST and device.uptime.ms() // TURN_MS & turns
+        return self.language, device.place, get(command.STAFF_NAME, ""), self._mark(), contrast, worn
 
     def show(self, word, *values):
         """Show the text `word`; `values` fill its gaps, the window or door where there are none."""
         self.word, self._values = word, values
         self._shown = self._state()
-        language, place, staff, mark, contrast = self._shown
-        if word == "idle" and staff:
+        language, place, staff, mark, contrast, worn = self._shown
+        if worn:
+            word = "worn"
+        elif word == "idle" and staff:
             word, values = "idle_staff", (place, staff)
         try:
             self._screen.show(word, language, values or (place,), mark, contrast)

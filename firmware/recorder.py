@@ -7,7 +7,7 @@ from firmware.journal import Entry
 from protocol import disclosure, event, rating, record, sealed_record
 from protocol.limits import BOOT_BYTES, STREAM_BYTES
 
-# Tally of the journal: presses of level 1 … 5 since first boot, ratings, punches.
+# Tally of the journal: ratings of level 1 … 5, ratings with those that timed out, punches.
 _TALLY = ">7I"
 _RATINGS, _PUNCHES = 5, 6
 
@@ -118,5 +118,5 @@ class Recorder:
         )
 
     def totals(self):
-        """(presses per level 1 … 5, as a list) since first boot."""
+        """Ratings of level 1 … 5 in this stream, as a list of five."""
         return list(struct.unpack(_TALLY, self._journal.tally)[:5])

@@ -89,6 +89,7 @@ class SelfCheck:
             found |= CLOCK
         if not device.online:
             found |= LINK
+        self._notice.worn = found & (BUTTONS | FLASH)
         return found | LID if self._open else found
 
     async def _look(self):

@@ -15,12 +15,15 @@ def pattern(word, mask, online):
     """Masks that a text's lamps go through, one a STEP_MS. mask: of the lamps that belong to the answer shown.
 
     The middle lamp alone, a blink in three seconds: the link is lost, ratings are taken. Both ends and their
-    neighbours by turns: something is broken. One after the other: the device works on itself.
+    neighbours by turns: something is broken. One after the other: the device works on itself. From the ends to the
+    middle until it is dark: the time is over.
     """
     if word in ("full", "fault", "locked"):
         return b"\x11\x0a"
     if word == "updating":
         return b"\x10\x08\x04\x02\x01"
+    if word == "timed_out":
+        return b"\x0e\x04\x00\x00"
     if word == "again":
         return b"\x1f\x00"
     if word == "idle" and not online:

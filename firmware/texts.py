@@ -10,8 +10,10 @@ glyphs.py holds the glyphs of these texts.
 TEXTS = """
 idle       zh %s号窗口|请您评价服务
 idle       en Window %s|Please rate us
-idle_staff zh %s号窗口 %s|请您评价服务
-idle_staff en No. %s %s|Please rate us
+idle_staff zh %s号窗口|%s|请您评价服务
+idle_staff en Window %s|%s|Please rate us
+worn       zh 设备待检修|仍可使用
+worn       en Service needed|Still works
 ask        zh 请评价本次服务|请按下方按键
 ask        en Rate our service|Press a button
 ask_staff  zh 请评价工作人员|请按下方按键
@@ -22,10 +24,10 @@ thanks     zh 感谢您的评价|再按可以更正
 thanks     en Thank you|Press to correct
 reason     zh %s|=是,否,%s,退,完
 reason     en %s|=Yes,No,%s,<-,End
-phone      zh 可留手机号回访|%s|=#确认 *删除,,,,跳
-phone      en May we call you?|%s|=#ok  *delete,,,,No
-wrong      zh 号码位数不对|%s|=#确认 *删除,,,,跳
-wrong      en Check the number|%s|=#ok  *delete,,,,No
+phone      zh 可留手机号回访|%s|=#确认 *删除,,,,跳过
+phone      en May we call you?|%s|=#ok *delete,,,,Skip
+wrong      zh 号码位数不对|%s|=#确认 *删除,,,,跳过
+wrong      en Check the number|%s|=#ok *delete,,,,Skip
 kept       zh 感谢您的评价|已保存
 kept       en Thank you|Saved
 delivered  zh 感谢您的评价|已送达
@@ -67,8 +69,8 @@ admin      en Administrator:|touch the sensor
 choose     zh %s|长按选 短按换
 choose     en %s|Hold:ok Tap:next
 remove     zh 删除 %s|长按是 短按否
-remove     en Delete %s|Hold:yes Tap:no
-enrol      zh %s 请按手指|第%s次，共三次
+remove     en %s|Delete finger?|Hold:yes Tap:no
+enrol      zh %s|请按手指 %s/3
 enrol      en %s|Touch %s of 3
 lift       zh %s|请抬起手指
 lift       en %s|Lift your finger

@@ -4,12 +4,14 @@ from protocol import command, rating
 
 
 class Visit:
-    """An open visit: claims of its evaluation request, and when the question was shown (uptime)."""
+    """An open visit: claims of its evaluation request, and when the question was shown (uptime). timeout_s: how long it
+    is asked for when the request does not say.
+    """
 
-    def __init__(self, claims, asked_ms):
+    def __init__(self, claims, asked_ms, timeout_s):
         self.number = claims[command.VISIT]
         self.staff = claims.get(command.STAFF)
-        self.ends_ms = asked_ms + 1000 * claims[command.TIMEOUT_S]
+        self.ends_ms = asked_ms + 1000 * claims.get(command.TIMEOUT_S, timeout_s)
         self.applicant = claims.get(command.APPLICANT)
         self.asked_ms = asked_ms
 
@@ -29,6 +31,11 @@ def claims_of(visit, device):
         if visit.applicant:
             redactable[rating.IDENTITY] = visit.applicant
     return claims, redactable
+
+
+def number_in(redactable):
+    """The visit number in what claims_of() gave; "" for a walk-up."""
+    return redactable.get(rating.VISIT, "")
 
 
 def with_phone(redactable, digits):

@@ -166,7 +166,7 @@ class Visits:
         clock: HallClock,
         timeout_s: int,
     ) -> None:
-        """timeout_s: how long a device asks when the request does not say."""
+        """timeout_s: how long a device asks when the request does not say: what its config says."""
         self._ledger = ledger
         self._book = book
         self._registry = registry
@@ -187,7 +187,7 @@ class Visits:
         timeout_s: 5..600. applicant: {"name", "phone", "id_number", "id_kind"}, each optional; it is sent to the
         device and kept nowhere. Raises VisitRefused.
         """
-        claims = _request(window, visit, staff, timeout_s or self._timeout_s, applicant)
+        claims = _request(window, visit, staff, timeout_s, applicant)
         device = self._registry.evaluator_at(window)
         if device is None:
             raise VisitRefused("window", "no active evaluator")
@@ -225,12 +225,14 @@ class Visits:
 
 
 def _request(
-    window: str, visit: str, staff: str | None, timeout_s: int, applicant: Mapping[str, str] | None
+    window: str, visit: str, staff: str | None, timeout_s: int | None, applicant: Mapping[str, str] | None
 ) -> dict[int, object]:
     """Claims of an evaluation request. Raises VisitRefused("field", name of the field)."""
-    claims: dict[int, object] = {command.VISIT: visit, command.WINDOW: window, command.TIMEOUT_S: timeout_s}
+    claims: dict[int, object] = {command.VISIT: visit, command.WINDOW: window}
     if staff is not None:
         claims[command.STAFF] = staff
+    if timeout_s is not None:  # else the device's config says
+        claims[command.TIMEOUT_S] = timeout_s
     if applicant:
         unknown = set(applicant) - set(_IDENTITY_KEYS)
         if unknown:

@@ -61,9 +61,12 @@ def _encode(value: object, out: bytearray) -> None:
         raise ValueError("this type has no place on the wire")
 
 
-def encode(value: object) -> bytes:
-    """The one encoding of `value`. Raises ValueError (our fault) for a value outside the profile."""
-    out = bytearray()
+def encode(value: object, tag: bytes = b"") -> bytes:
+    """The one encoding of `value`. Raises ValueError (our fault) for a value outside the profile.
+
+    tag: encoded, goes before it; added afterwards it would cost a device's heap the whole message once more.
+    """
+    out = bytearray(tag)
     _encode(value, out)
     return bytes(out)
 

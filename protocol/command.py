@@ -33,7 +33,7 @@ REQUEST_ROWS = field.table("""
     1 visit     text 1  50 required
     2 window    text 1  16 required
     3 staff     text 1  20 optional
-    4 timeout_s int  5 600 required
+    4 timeout_s int  5 600 optional
     5 applicant map  1   4 optional
 """)
 CANCEL_ROWS = field.table("""

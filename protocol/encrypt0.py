@@ -49,7 +49,7 @@ def protected_header(device: str, context: bytes, typ: str) -> bytes:
 
 def encode(protected: bytes, iv: bytes, ciphertext: bytes) -> bytes:
     """The message. Raises ValueError (our fault) when it would be longer than MESSAGE_BYTES_MAX."""
-    message = bytes((TAG,)) + cbor.encode([protected, {IV: iv}, ciphertext])
+    message = cbor.encode([protected, {IV: iv}, ciphertext], bytes((TAG,)))
     if len(message) > MESSAGE_BYTES_MAX:
         raise ValueError("size")
     return message

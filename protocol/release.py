@@ -77,7 +77,7 @@ def sign(suite: object, private: object, payload: bytes) -> list[object]:
 
 def assemble(payload: bytes, signatures: list[object]) -> bytes:
     """The notice with what its holders made by sign(): 1 to KEYS of them."""
-    return TAG + cbor.encode([cbor.encode({TYP: RELEASE_TYP}), {}, payload, signatures])
+    return cbor.encode([cbor.encode({TYP: RELEASE_TYP}), {}, payload, signatures], TAG)
 
 
 def parse(data: bytes) -> tuple[bytes, list[object]]:

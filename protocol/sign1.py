@@ -47,7 +47,7 @@ class Signed:
     def encode(self) -> bytes:
         """The whole message, disclosures included."""
         unprotected = {DISCLOSURES: self.disclosures} if self.disclosures else {}
-        return bytes((TAG,)) + cbor.encode([self.protected, unprotected, self.payload, self.signature])
+        return cbor.encode([self.protected, unprotected, self.payload, self.signature], bytes((TAG,)))
 
     def evidence(self) -> bytes:
         """The message without disclosures: what is kept and forwarded. The signature still verifies."""

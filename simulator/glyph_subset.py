@@ -1,26 +1,22 @@
 """Makes firmware/glyphs.py: the glyphs of the displays' texts and no others, from GNU Unifont (SIL Open Font License
 1.1).
 
-python -m simulator.glyph_subset /usr/share/unifont/unifont.hex
+make glyphs
 """
 
+import hashlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from firmware.tags import TAGS
 from firmware.texts import TEXTS
+from simulator.name_characters import FAMILY, GIVEN, PLACES, WITHIN
 
 # Font of the Debian package unifont 1:15.0.01-2. Another version draws other glyphs, which somebody has to look at.
 FONT_SHA256 = "fe93c0df9a69e71df0fcf9e71af3adab3c85a393b1a3cae1eb32f69880fc1841"
 TARGET = Path(__file__).parent.parent / "firmware" / "glyphs.py"
 _NARROW = [chr(code) for code in range(32, 127)]
-# Staff names stand on displays too: the most frequent characters of family and given names.
-_NAMES = (
-    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎"
-    "余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文"
-    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰红梅建国小大春生志海永新宇浩博雅婷雪莹晨阳子轩欣"
-    "怡梓涵佳俊思慧琳瑶鹏飞斌辉波宁亮峰成松柏"
-)
 
 _MODULE = '''"""Glyphs of the displays, 16 pixels high. Made by simulator/glyph_subset.py from GNU Unifont (SIL OFL
 1.1)."""
@@ -51,8 +47,11 @@ def columns(char):
 
 
 def characters() -> str:
-    """Every wide character that a display may show, sorted."""
-    return "".join(sorted({char for char in TEXTS + TAGS + _NAMES if ord(char) > 126}))
+    """Every wide character that a display may show: those of the texts sorted, then those of names only. A board looks
+    for a glyph from the front, and a press waits for its thanks.
+    """
+    texts = {char for char in TEXTS + TAGS if ord(char) > 126}
+    return "".join([*sorted(texts), *sorted(set(FAMILY + GIVEN + PLACES + WITHIN) - texts)])
 
 
 def columns(rows: list[int], width: int) -> bytes:
@@ -64,10 +63,18 @@ def columns(rows: list[int], width: int) -> bytes:
     return bytes(result)
 
 
+def _centred(rows: list[int], width: int) -> list[int]:
+    """The rows in 16 columns: the dot within foreign names is a narrow glyph."""
+    return [row << (16 - width) // 2 for row in rows]
+
+
 def read_font(path: Path) -> dict[str, tuple[list[int], int]]:
-    """{character: (16 rows, width 8 or 16)} of a Unifont .hex file."""
+    """{character: (16 rows, width 8 or 16)} of a Unifont .hex file. Raises ValueError when it is not the pinned one."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != FONT_SHA256:
+        raise ValueError(f"{path} is not the pinned font: the file of Debian's unifont 1:15.0.01-2")
     font = {}
-    for line in path.read_text("ascii").splitlines():
+    for line in content.decode("ascii").splitlines():
         code, digits = line.split(":")
         step = len(digits) // 16
         font[chr(int(code, 16))] = [int(digits[i : i + step], 16) for i in range(0, len(digits), step)], 4 * step
@@ -84,15 +91,20 @@ def module(font: dict[str, tuple[list[int], int]]) -> str:
     wide = characters()
     return _MODULE.format(
         index="\n".join(f'    "{wide[at : at + 40]}"' for at in range(0, len(wide), 40)),
-        wide=_literal(b"".join(columns(*font[char]) for char in wide)),
+        wide=_literal(b"".join(columns(_centred(*font[char]), 16) for char in wide)),
         narrow=_literal(b"".join(columns(*font[char]) for char in _NARROW)),
     )
 
 
-def main() -> None:
-    """Write the firmware's glyphs from the font whose path is the first argument."""
-    TARGET.write_text(module(read_font(Path(sys.argv[1]))), "utf-8")
+def main(arguments: Sequence[str]) -> int:
+    """Write the firmware's glyphs from the font whose path is the first argument; 1 when it is not the pinned one."""
+    try:
+        TARGET.write_text(module(read_font(Path(arguments[0]))), "utf-8")
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ of the tests; larger ones are for people.
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, product
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -18,16 +19,19 @@ from firmware.texts import TEXTS, lines
 from simulator.eyes import MARKS, Paper
 
 LANGUAGES = ("zh", "en")
-_NAME: dict[str, tuple[str, ...]] = {"zh": ("王琳",), "en": ("Wang Lin",)}
-# What fills the gaps of a text: a window, a door, a name, digits.
-_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
+# What fills the gaps of a text, {language: values}: a window, a door, a name, digits.
+_Values = dict[str, tuple[str, ...]]
+_DOOR: _Values = {"zh": ("D1",), "en": ("D1",)}
+_NAME: _Values = {"zh": ("林建国",), "en": ("Lin Jianguo",)}
+_LONG_NAME: _Values = {"zh": ("欧阳娜娜",), "en": ("Ouyang Nana",)}
+_VALUES: dict[str, _Values] = {
     "idle": {"zh": ("07",), "en": ("07",)},
-    "idle_staff": {"zh": ("07", "王琳"), "en": ("07", "Wang Lin")},
-    "phone": {"zh": ("138_",), "en": ("138_",)},
+    "idle_staff": {"zh": ("07", "林建国"), "en": ("07", "Lin Jianguo")},
+    "phone": {"zh": ("_",), "en": ("_",)},
     "wrong": {"zh": ("13800_",), "en": ("13800_",)},
-    "ready": {"zh": ("D1",), "en": ("D1",)},
-    "ready_in": {"zh": ("D1",), "en": ("D1",)},
-    "ready_out": {"zh": ("D1",), "en": ("D1",)},
+    "ready": _DOOR,
+    "ready_in": _DOOR,
+    "ready_out": _DOOR,
     "punched": _NAME,
     "in": _NAME,
     "out": _NAME,
@@ -36,7 +40,28 @@ _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "lift": _NAME,
     "enrolled": _NAME,
     "deleted": _NAME,
-    "enrol": {"zh": ("王琳", "2"), "en": ("Wang Lin", "2")},
+    "enrol": {"zh": ("林建国", "2"), "en": ("Lin Jianguo", "2")},
+}
+# The case that leaves no room for the mark of a lost link.
+_WHOLE = "longest"
+# More of the same text, for what is hardest to lay out: {text: {case: values}}.
+_CASES: dict[str, dict[str, _Values]] = {
+    "idle_staff": {
+        "long": {"zh": ("07", "欧阳娜娜"), "en": ("07", "Ouyang Nana")},
+        _WHOLE: {
+            "zh": ("综合服务大厅东区一层二号三号四号", "买买提·阿依古丽江·阿提"),
+            "en": ("East hall, no. 7", "Ouyang Nanxi"),
+        },
+    },
+    "phone": {
+        "begun": {"zh": ("138_",), "en": ("138_",)},
+        "whole": {"zh": ("057138001380_",), "en": ("057138001380_",)},
+    },
+    "ready": {"long": {"zh": ("东门二楼入口处",), "en": ("Back entrance 2",)}},
+    "punched": {"long": _LONG_NAME},
+    "choose": {"long": _LONG_NAME},
+    "remove": {"long": _LONG_NAME},
+    "enrol": {"long": {"zh": ("欧阳娜娜", "2"), "en": ("Ouyang Nana", "2")}},
 }
 # These label the buttons where the mark of a lost link has its place, or have no link to lose.
 _UNMARKED = ("reason", "phone", "wrong", "locked")
@@ -52,18 +77,22 @@ SCALE_MAX = 16
 
 @dataclass(frozen=True)
 class Shot:
-    """One screen. word: name of its text. mark: name of its mark, "" for none. tag: of a reason page."""
+    """One screen. word: name of its text. mark: name of its mark, "" for none. tag: of a reason page. case: which
+    values fill the text, "" for ordinary ones.
+    """
 
     word: str
     language: str
     mark: str = ""
     tag: int = 0
+    case: str = ""
 
     @property
     def name(self) -> str:
         """As the file is called, without its ending."""
         tag = f"-{self.tag}" if self.tag else ""
-        return f"{self.word}{tag}-{self.language}{self._marked}"
+        case = f"-{self.case}" if self.case else ""
+        return f"{self.word}{case}{tag}-{self.language}{self._marked}"
 
     @property
     def _marked(self) -> str:
@@ -76,7 +105,8 @@ class Shot:
         if self.tag:
             asked = tags.of_level(_tag_codes(), self.tag // 100)
             return tags.words(self.tag, self.language), f"{asked.index(self.tag) + 1}/{len(asked)}"
-        return _VALUES.get(self.word, {}).get(self.language, ())
+        values = _CASES[self.word][self.case] if self.case else _VALUES.get(self.word, {})
+        return values.get(self.language, ())
 
     def frame(self) -> bytes:
         """The display's memory, as the firmware draws it."""
@@ -96,15 +126,20 @@ def shots() -> Iterator[Shot]:
     words = dict.fromkeys(line.split()[0] for line in TEXTS.strip().splitlines())
     for word in words:
         if word not in MARKS:
-            for tag in _tag_codes() if word == "reason" else (0,):
-                for language in LANGUAGES:
-                    for mark in _marks(word):
-                        yield Shot(word, language, mark, tag)
+            yield from _of_word(word)
 
 
-def _marks(word: str) -> tuple[str, ...]:
+def _of_word(word: str) -> Iterator[Shot]:
+    tags_of_word = _tag_codes() if word == "reason" else [0]
+    for tag, case in product(tags_of_word, ("", *_CASES.get(word, ()))):
+        for language in LANGUAGES:
+            for mark in _marks(word, case):
+                yield Shot(word, language, mark, tag, case)
+
+
+def _marks(word: str, case: str) -> tuple[str, ...]:
     """The marks that this text is shown with, the empty one first."""
-    if word in _UNMARKED:
+    if word in _UNMARKED or case == _WHOLE:
         return ("",)
     return ("", *MARKS) if word == _EXPLAINED else ("", MARKS[0])
 
@@ -117,14 +152,29 @@ def picture(frame: bytes, scale: int) -> Image.Image:
     return image.resize((WIDTH * scale, HEIGHT * scale), Image.Resampling.NEAREST)
 
 
+def _places(found: Sequence[Shot]) -> Iterator[tuple[int, int]]:
+    """(row, column) of each on the sheet."""
+    row, column, word = -1, _SHEET_COLUMNS, ""
+    for _, shots_of_one in groupby(found, lambda shot: (shot.word, shot.case, shot.tag, shot.language)):
+        together = list(shots_of_one)
+        if together[0].word != word or len(together) > _SHEET_COLUMNS - column:
+            row, column, word = row + 1, 0, together[0].word
+        for _ in together:
+            if column == _SHEET_COLUMNS:
+                row, column = row + 1, 0
+            yield row, column
+            column += 1
+
+
 def sheet(found: Sequence[Shot], scale: int) -> Image.Image:
-    """All of them on one sheet, each with its name below."""
+    """All of them on one sheet, each with its name below; every text begins a row."""
     wide, high = WIDTH * scale + _GAP, HEIGHT * scale + _GAP + _CAPTION_PIXELS
-    rows = -(-len(found) // _SHEET_COLUMNS)
+    places = list(_places(found))
+    rows = places[-1][0] + 1
     image = Image.new("RGB", (_SHEET_COLUMNS * wide + _GAP, rows * high + _GAP), _SHEET_GROUND)
     pen = ImageDraw.Draw(image)
-    for number, shot in enumerate(found):
-        left, top = _GAP + number % _SHEET_COLUMNS * wide, _GAP + number // _SHEET_COLUMNS * high
+    for shot, (row, column) in zip(found, places, strict=True):
+        left, top = _GAP + column * wide, _GAP + row * high
         image.paste(picture(shot.frame(), scale), (left, top))
         pen.text((left, top + HEIGHT * scale + 4), shot.name, fill=_CAPTION)
     return image

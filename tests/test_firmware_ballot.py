@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 from desk_bench import Bench
-from test_firmware_evaluator import an_evaluator, cancel, hold, lamps, open_visit
+from test_firmware_evaluator import an_evaluator, cancel, drawn, hold, lamps, open_visit
+from test_firmware_presses import grip
 from virtual_time import timeless, until
 
 from firmware import reasons, signals, tags
@@ -104,6 +105,42 @@ async def test_two_buttons_at_once_are_asked_again_for_the_clerk_too():
     await bench.hands.press(3)
     await bench.shows("idle")
     assert levels(bench) == [(4, 3)]
+
+
+@timeless
+@pytest.mark.parametrize("skew_ms", [20, 35, 50])
+async def test_a_grip_at_the_item_is_asked_again_for_the_item_and_then_for_the_clerk(skew_ms):
+    bench = await configured(STAFF)
+    await grip(bench, skew_ms, 1, 5)
+    assert bench.screen.word == "again"
+    await grip(bench, skew_ms, 2, 3)  # and once more
+    assert bench.screen.word == "again"
+    await bench.hands.press(4)
+    assert bench.screen.word == "ask_staff"
+    await bench.hands.press(5)
+    await bench.shows("idle")
+    assert levels(bench) == [(4, 5)]
+
+
+@timeless
+async def test_a_grip_at_the_reasons_and_at_the_number_is_asked_again_and_answers_nothing():
+    bench = await configured(REASONS, PHONE)
+    await bench.hands.press(1)
+    await bench.shows("reason")
+    await grip(bench, 0, YES, NO)
+    assert bench.screen.word == "again"
+    await bench.shows("reason", 3.1)
+    await bench.hands.press(YES)
+    await bench.hands.press(END)
+    await bench.shows("phone", 1)
+    await bench.hands.type("139")
+    await grip(bench, 0, 1, 2)
+    assert bench.screen.word == "again"
+    await bench.shows("phone", 3.1)
+    await bench.hands.type("00001234#")
+    await bench.shows("kept", 1)
+    [(claims, disclosed)] = rated(bench)
+    assert claims[rating.TAGS] == [115] and disclosed[rating.IDENTITY] == {rating.PHONE: "13900001234"}
 
 
 # --- reasons
@@ -229,6 +266,10 @@ async def test_a_phone_number_for_the_follow_up_travels_as_identity_of_the_ratin
     await bench.hands.press(END)
     await bench.shows("phone", 0.1)
     assert lamps(bench) == [1, 0, 0, 0, 0]
+    assert bench.screen.frame == drawn("phone", ["_"])
+    await bench.hands.type("138")
+    assert bench.screen.frame == drawn("phone", ["138_"])  # there is always room for one more
+    await bench.hands.type("***")
     await bench.hands.type("1380013800*01#")
     await bench.shows("kept", 1)
     [(claims, disclosed)] = rated(bench)
@@ -326,6 +367,7 @@ async def test_every_state_has_lamps_of_its_own():
             ("fault", 0),
             ("updating", 0),
             ("again", 31),
+            ("timed_out", 0),
         )
     }
     patterns["offline"] = signals.pattern("idle", 0, False)

@@ -8,7 +8,7 @@ import pytest
 from virtual_time import Clock, timeless
 
 from firmware import glyphs, tags
-from firmware.buttons import SAMPLE_MS, STABLE_SAMPLES, STUCK_MS, Buttons, levels
+from firmware.buttons import SAMPLE_MS, STABLE_SAMPLES, STUCK_MS, TOGETHER_MS, Buttons, levels
 from firmware.screen import Screen
 from firmware.ssd1306 import PAGES, WIDTH, Ssd1306
 from firmware.texts import TEXTS, lines
@@ -50,6 +50,11 @@ def mark(name, language):
 def drawn(word, language, value="", marked=""):
     """(frame, [(page, column, text)]) of what the screen draws with this value in every gap; a line takes two pages."""
     values = [value if own is None else own for own in OWN_VALUES.get(word, (None, None))]
+    return _placed(word, language, values, marked)
+
+
+def _placed(word, language, values, marked):
+    """As drawn(), with a value for each gap."""
     display = Ssd1306(Bus())
     placed, draw = [], display.text
 
@@ -103,6 +108,20 @@ def test_the_glyphs_are_made_from_the_open_font():
     assert made == Path(glyphs.__file__).read_text("utf-8"), "run python -m simulator.glyph_subset, and look"
 
 
+def test_glyphs_of_another_font_are_refused(tmp_path, capsys):
+    other = tmp_path / "other.hex"
+    other.write_text("0041:" + "00" * 16 + "\n")
+    before = glyph_subset.TARGET.read_bytes()
+    assert glyph_subset.main([str(other)]) == glyph_subset.main([str(tmp_path / "none")]) == 1
+    assert "pinned font" in capsys.readouterr().err and glyph_subset.TARGET.read_bytes() == before
+
+
+def test_a_text_is_found_before_any_name():
+    """A board looks from the front: what visitors wait for must not get slower with every name."""
+    texts = {char for _, _, text in ROWS for char in text if ord(char) > 126}
+    assert max(glyphs._WIDE_CHARS.index(char) for char in texts) < 300 < len(glyphs._WIDE_CHARS)
+
+
 def test_a_glyph_is_as_wide_as_its_kind_and_has_two_halves():
     for char in {char for _, _, text in ROWS for char in text}:
         upper, lower = glyphs.columns(char)
@@ -120,6 +139,59 @@ def test_texts_with_the_same_words_and_languages_have_gaps_for_the_same_values()
     for name in NAMES:
         zh, en = ("".join(lines(name, language)).count("%s") for language in LANGUAGES)
         assert zh == en <= 2, name
+
+
+# Names as they are: what a public display must not show as boxes, nor break.
+PEOPLE = (
+    "欧阳娜娜 洪施安 严倪温 鲁葛章 翟殷庞 季庄祝 左玲萍 燕鑫琪 雨睿悦 嘉妍昊 泽东荣 尉迟祥 "
+    "慕容雪 司徒雅 端木蕾 王梓涵 李浩宇 张沐宸 刘若曦 陈奕辰 杨诗琪 赵晟睿 黄芷若 周煜城 "
+    "吴欣怡 徐翊轩 孙懿 马骏驰 朱璟雯 胡桂兰 林建国 郭淑珍 何秀英 高翠花 罗铁柱 臧天朔 "
+    "缪昌文 冼星海 甄宓 荆楚 农德孟 覃塘 佟丽娅 扎西卓玛 买买提·阿依古丽"
+).split()
+
+
+WINDOWS_AND_DOORS = (
+    "综合服务大厅东区一层二号 不动产登记 社保医保 出入境证件 婚姻登记处 公积金贷款 车辆管理所 税务发票 企业开办 "
+    "咨询导办台 东门二楼入口处 南侧员工通道 地下停车场 三〇五办公室 值班室 甲乙丙丁 六七八九十"
+).split()
+
+
+@pytest.mark.parametrize("shown", [PEOPLE, WINDOWS_AND_DOORS])
+def test_frequent_names_of_people_and_places_have_their_glyphs(shown):
+    assert {char for name in shown for char in name if glyphs.columns(char) == BOX} == set()
+
+
+@pytest.mark.parametrize(("language", "names"), [("zh", PEOPLE), ("en", ["Lin Jianguo", "Ouyang Nana", "Li Xiaoming"])])
+@pytest.mark.parametrize("marked", ["", "offline"])
+def test_a_name_that_fits_a_line_is_never_broken(language, names, marked):
+    for word in ("idle_staff", "punched", "in", "out", "choose", "remove", "enrol", "lift", "enrolled", "deleted"):
+        for name in names:
+            values = ["07", name] if word == "idle_staff" else [name, "2"]
+            shown = [text for _, _, text in rows_of(word, language, values, marked)]
+            assert any(name in text for text in shown) == (width(name) <= WIDTH), (word, shown)
+
+
+def test_a_line_that_is_too_long_breaks_at_a_space():
+    shown = [text for _, _, text in rows_of("ready", "en", ["Back entrance 2"])]
+    assert shown == ["Door Back", "entrance 2", "Touch the sensor"]
+    shown = [text for _, _, text in rows_of("ready", "zh", ["东门二楼入口处"])]
+    assert shown == ["考勤", "东门二楼入口处", "请按指纹"]
+
+
+@pytest.mark.parametrize(("language", "question"), [("zh", "请您评价服务"), ("en", "Please rate us")])
+@pytest.mark.parametrize("place", ["窗" * PLACE_CHARS_MAX, "W" * PLACE_CHARS_MAX, "07"])
+def test_the_longest_place_and_name_leave_the_question_and_a_part_of_each(language, question, place):
+    for name in ("卡" * NAME_CHARS_MAX, "W" * NAME_CHARS_MAX, "\U00020000" * NAME_CHARS_MAX):
+        for marked in ("", "offline"):
+            shown = [text for _, _, text in rows_of("idle_staff", language, [place, name], marked)]
+            assert question in shown and any(name[:8] in text for text in shown)
+            assert any(place[:4] in text for text in shown)
+
+
+def rows_of(word, language, values, marked=""):
+    """[(page, column, text)] of a screen with these values, the mark of a lost link left out."""
+    placed = _placed(word, language, values, marked)[1]
+    return [one for one in placed if one[2] != mark(marked, language)]
 
 
 @pytest.mark.parametrize("value", ["", "8", "12", "D10", "A-12", "王琳", "欧阳娜娜", "Li Xiaoming"])
@@ -174,6 +246,8 @@ def test_labels_stand_above_their_buttons():
                 last_x, last = labels[-1]
                 assert WIDTH * 4 // 5 <= last_x + width(last) // 2 < WIDTH, word
     _, placed = drawn("reason", "zh")
+    labelled = drawn("phone", "zh", "138_")[1] + drawn("phone", "en", "138_")[1]
+    assert {"跳过", "Skip"} <= {text for _, _, text in labelled}
     middles = [x + width(text) // 2 for page, x, text in placed if page == PAGES - 2]
     assert middles == [WIDTH * (2 * number + 1) // 10 for number in range(5)]
 
@@ -305,6 +379,31 @@ async def test_two_buttons_at_once_are_no_level():
     assert panel.presses == [0]
     await panel.press(3)
     assert panel.presses == [0, 3]
+
+
+@timeless
+@pytest.mark.parametrize("skew_ms", [0, 5, 10, 15, 20, 35, 50, 60, 100])
+@pytest.mark.parametrize("hold_ms", [70, 300])
+async def test_two_buttons_of_one_grip_end_as_no_level_however_far_they_are_apart(skew_ms, hold_ms):
+    panel = Panel()
+
+    async def grip(level, after_ms):
+        await asyncio.sleep(after_ms / 1000)
+        await panel.press(level, hold_ms / 1000)
+
+    await asyncio.gather(grip(5, 0), grip(1, skew_ms))
+    assert panel.presses in ([0], [5, 0])
+    await panel.press(2)
+    assert panel.presses[-1] == 2
+
+
+@timeless
+async def test_who_corrects_himself_is_not_taken_for_one_grip():
+    panel = Panel()
+    for level in (5, 1, 5):
+        await panel.press(level, hold_s=(TOGETHER_MS - 100) / 1000)
+        await asyncio.sleep(0.01)
+    assert panel.presses == [5, 1, 5]
 
 
 @timeless

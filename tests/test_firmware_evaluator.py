@@ -120,7 +120,7 @@ async def test_a_visit_that_nobody_rates_is_not_rated_and_has_no_level():
     await asyncio.sleep(29.9)
     assert bench.app.status_word == "ask" and outcomes(bench) == []
     await bench.shows("timed_out", 0.2)
-    assert (bench.screen.word, lamps(bench)) == ("timed_out", DARK)
+    assert (bench.screen.word, lamps(bench)) == ("timed_out", [0, 1, 1, 1, 0])
     [claims] = bench.claims(record.RATING)
     assert rating.LEVEL not in claims and claims[rating.OUTCOME] == rating.TIMED_OUT
     assert 30000 <= claims[rating.DELAY_MS] < 30100
@@ -194,43 +194,11 @@ async def test_an_evaluator_without_a_link_says_so_and_still_takes_ratings():
     assert bench.screen.frame == drawn("ask")
 
 
-def drawn(word, values=(), mark=""):
-    """The frame of a text, in Chinese."""
+def drawn(word, values=(), mark="", language="zh"):
+    """The frame of a text."""
     expected = Ssd1306(eyes.Paper())
-    Screen(expected).show(word, "zh", values, mark)
-    return expected.frame
-
-
-@timeless
-async def test_a_link_that_stays_lost_says_why_below_the_invitation_and_nowhere_else():
-    bench, lost = await an_evaluator(), NoLink()
-    broker = online(bench)
-    await until(lambda: bench.device.online, 90)
-    bench.board.dial = lost.dial
-    broker.cut()
-    await until(lambda: bench.screen.frame == drawn("idle", ("01",), "离线"), 3)
-    await asyncio.sleep(25)
-    assert bench.screen.frame == drawn("idle", ("01",), "离线")  # a broker that is started again is back by now
-    await asyncio.sleep(10)
-    for error, text in ((OSError("no wifi"), "无网络"), (OSError(111), "服务器不通"), (OSError(12), "连接错误 12")):
-        lost.error = error
-        await until(lambda shown=text: bench.screen.frame == drawn("idle", ("01",), shown), 70)
-    open_visit(bench, "V0001")
-    assert bench.screen.frame == drawn("ask", mark="离线")  # a visitor cares for other things
-    await press(bench, 2)
-    assert outcomes(bench) == [("V0001", 2)]
-    await until(lambda: bench.screen.frame == drawn("idle", ("01",), "连接错误 12"), 30)
-    bench.board.dial = broker.dial
-    await until(lambda: bench.screen.frame == drawn("idle", ("01",)), 90)
-
-
-class NoLink:
-    """Every connection fails with `error`."""
-
-    error = OSError("no wifi")
-
-    async def dial(self):
-        raise self.error
+    Screen(expected).show(word, language, values, mark)
+    return bytes(expected.frame)
 
 
 # --- presses that are no answer
@@ -309,29 +277,6 @@ async def test_what_arrived_is_shown_as_delivered_while_the_visitor_looks():
     assert bench.app.status_word == "idle"  # too late for anybody to read
 
 
-@timeless
-async def test_two_buttons_at_once_are_asked_again():
-    bench = await an_evaluator()
-    open_visit(bench, "V0001")
-    await hold(bench, 1, 5)
-    assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("again", "again", ALL)
-    assert outcomes(bench) == [] and bench.app.thanks == 0
-    await bench.shows("ask", ANSWER_S + 0.1)
-    await press(bench, 5)
-    assert outcomes(bench) == [("V0001", 5)]
-
-
-@timeless
-async def test_presses_of_two_buttons_do_not_keep_a_visit_open_for_ever():
-    bench = await an_evaluator()
-    open_visit(bench, "V0001", timeout_s=10)
-    for _ in range(5):
-        await asyncio.sleep(1.7)
-        await hold(bench, 2, 3)
-    await bench.shows("timed_out", ANSWER_S + 0.2)
-    assert outcomes(bench) == [("V0001", None)]
-
-
 # --- visits that follow each other
 
 
@@ -400,6 +345,62 @@ async def test_one_visit_is_one_rating_however_often_it_is_asked_for():
     assert bench.app.status_word != "ask"
     await asyncio.sleep(60)
     assert outcomes(bench) == [("V0001", None)]
+
+
+@timeless
+async def test_the_newest_visits_are_remembered_as_answered_whatever_came_between():
+    bench = await an_evaluator()
+    for number in range(1, 9):
+        open_visit(bench, f"V{number}")
+        if number % 2:
+            await press(bench, 5)
+        else:
+            await bench.shows("timed_out", 61)
+    before = outcomes(bench)
+    assert len(before) == 8
+    for number in range(1, 9):
+        open_visit(bench, f"V{number}")
+        assert bench.app.status_word != "ask", number
+    open_visit(bench, "V9")
+    assert bench.app.status_word == "ask"
+    await press(bench, 4)
+    assert outcomes(bench) == [*before, ("V9", 4)]
+
+
+@timeless
+@pytest.mark.parametrize("after_s", [0, 10])
+async def test_a_rated_visit_is_not_asked_for_again_after_a_power_cut(after_s):
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await bench.hands.press(4)
+    await asyncio.sleep(after_s)
+    bench.cut_power()
+    bench.boot()
+    await bench.shows("idle")
+    bench.tell_time()
+    open_visit(bench, "V0001")
+    assert bench.app.status_word == "idle" and outcomes(bench) == [("V0001", 4)]
+    open_visit(bench, "V0002")
+    assert bench.app.status_word == "ask"
+
+
+@timeless
+async def test_a_request_without_a_time_out_is_asked_as_long_as_the_config_says():
+    bench = await an_evaluator()
+    request = {command.VISIT: "V0001", command.WINDOW: "01"}
+    bench.send(command.EVALUATION_REQUEST, request)
+    await asyncio.sleep(59.5)
+    assert bench.app.status_word == "ask"  # a minute where no config came
+    await bench.shows("timed_out", 0.6)
+    config = {command.VERSION: 1, command.PLACE: "12", command.LANGUAGE: "zh", command.BRIGHTNESS: 9}
+    bench.send(command.CONFIG, config | {command.RATING_TIMEOUT_S: 17, command.HEARTBEAT_S: 300})
+    bench.send(command.EVALUATION_REQUEST, request | {command.VISIT: "V0002"})
+    await asyncio.sleep(16.5)
+    assert bench.app.status_word == "ask"
+    await bench.shows("timed_out", 0.6)
+    open_visit(bench, "V0003", timeout_s=40)  # the request's own goes before
+    await asyncio.sleep(39)
+    assert bench.app.status_word == "ask"
 
 
 # --- when something is broken

@@ -314,13 +314,13 @@ def test_a_full_journal_takes_no_number_and_still_takes_events():
     assert by_kind(life.journal.head, life.journal.tally) == (head - 1, 0, 3)
 
 
-def test_press_totals_survive_reboots_and_receipts():
+def test_totals_of_ratings_survive_reboots_and_receipts():
     life = Life(new_root())
     for level in (1, 3, 3, 5, 5, 5):
         claims = dict(RATED)
         claims[rating.LEVEL] = level
         life.recorder.record(record.RATING, claims)
-    life.recorder.record(record.RATING, UNRATED)  # a rating, and no press
+    life.recorder.record(record.RATING, UNRATED)  # a rating, and no level
     life.recorder.record(record.PUNCH, PUNCHED)
     for _ in range(2):
         assert life.recorder.totals() == [1, 0, 2, 0, 3]

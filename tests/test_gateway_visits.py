@@ -34,6 +34,13 @@ def test_a_visit_is_asked_at_the_evaluator_of_its_window(hall, device):
     assert asked.expires_s == MORNING_S + 45 + NETWORK_ALLOWANCE_S
 
 
+def test_a_visit_without_a_time_of_its_own_is_asked_as_long_as_the_devices_config_says(hall, device):
+    hall.visits.open("01", "A-17")
+    ((_, asked),) = hall.down(device, 1)
+    assert command.TIMEOUT_S not in asked.claims
+    assert asked.expires_s == MORNING_S + 60 + NETWORK_ALLOWANCE_S
+
+
 def test_the_same_visit_again_is_the_same_answer_and_sent_again_until_it_has_an_outcome(hall, device):
     hall.visits.open("01", "A-17")
     hall.down(device, 1)
