@@ -10,8 +10,10 @@ TURN_MS = 4000
 _DIM = 0
 # A broker that is started again is back by then. What lasts longer needs a technician, who reads why.
 TELL_WHY_MS = 30000
-# Where nobody is being answered: a lost link says why, and a device that wants repair and still works says so by turns.
-_AT_REST = ("idle", "ready", "ready_in", "ready_out")
+# Between two visitors: here a device that wants repair and still works says so by turns.
+_AT_REST = ("idle", "ready")
+# Where nobody is in the middle of something.
+_RESTING = _AT_REST + ("ready_in", "ready_out")
 
 
 class Notice:

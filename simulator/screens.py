@@ -7,7 +7,7 @@ of the tests; larger ones are for people.
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -42,11 +42,13 @@ _VALUES: dict[str, _Values] = {
     "deleted": _NAME,
     "enrol": {"zh": ("林建国", "2"), "en": ("Lin Jianguo", "2")},
 }
+# The case that leaves no room for the mark of a lost link.
+_WHOLE = "longest"
 # More of the same text, for what is hardest to lay out: {text: {case: values}}.
 _CASES: dict[str, dict[str, _Values]] = {
     "idle_staff": {
         "long": {"zh": ("07", "欧阳娜娜"), "en": ("07", "Ouyang Nana")},
-        "longest": {
+        _WHOLE: {
             "zh": ("综合服务大厅东区一层二号三号四号", "买买提·阿依古丽江·阿提"),
             "en": ("East hall, no. 7", "Ouyang Nanxi"),
         },
@@ -131,13 +133,13 @@ def _of_word(word: str) -> Iterator[Shot]:
     tags_of_word = _tag_codes() if word == "reason" else [0]
     for tag, case in product(tags_of_word, ("", *_CASES.get(word, ()))):
         for language in LANGUAGES:
-            for mark in _marks(word) if not case else _marks(word)[:2]:
+            for mark in _marks(word, case):
                 yield Shot(word, language, mark, tag, case)
 
 
-def _marks(word: str) -> tuple[str, ...]:
+def _marks(word: str, case: str) -> tuple[str, ...]:
     """The marks that this text is shown with, the empty one first."""
-    if word in _UNMARKED:
+    if word in _UNMARKED or case == _WHOLE:
         return ("",)
     return ("", *MARKS) if word == _EXPLAINED else ("", MARKS[0])
 
@@ -153,11 +155,15 @@ def picture(frame: bytes, scale: int) -> Image.Image:
 def _places(found: Sequence[Shot]) -> Iterator[tuple[int, int]]:
     """(row, column) of each on the sheet."""
     row, column, word = -1, _SHEET_COLUMNS, ""
-    for shot in found:
-        if column == _SHEET_COLUMNS or shot.word != word:
-            row, column, word = row + 1, 0, shot.word
-        yield row, column
-        column += 1
+    for _, shots_of_one in groupby(found, lambda shot: (shot.word, shot.case, shot.tag, shot.language)):
+        together = list(shots_of_one)
+        if together[0].word != word or len(together) > _SHEET_COLUMNS - column:
+            row, column, word = row + 1, 0, together[0].word
+        for _ in together:
+            if column == _SHEET_COLUMNS:
+                row, column = row + 1, 0
+            yield row, column
+            column += 1
 
 
 def sheet(found: Sequence[Shot], scale: int) -> Image.Image:

@@ -266,9 +266,9 @@ async def test_a_phone_number_for_the_follow_up_travels_as_identity_of_the_ratin
     await bench.hands.press(END)
     await bench.shows("phone", 0.1)
     assert lamps(bench) == [1, 0, 0, 0, 0]
-    assert bench.screen.frame == drawn("phone", ("_",))
+    assert bench.screen.frame == drawn("phone", ["_"])
     await bench.hands.type("138")
-    assert bench.screen.frame == drawn("phone", ("138_",))  # there is always room for one more
+    assert bench.screen.frame == drawn("phone", ["138_"])  # there is always room for one more
     await bench.hands.type("***")
     await bench.hands.type("1380013800*01#")
     await bench.shows("kept", 1)

@@ -196,7 +196,7 @@ async def test_an_evaluator_without_a_link_says_so_and_still_takes_ratings():
 
 
 def drawn(word, values=(), mark="", language="zh"):
-    """The frame of a text with these values in its gaps."""
+    """The frame of a text."""
     expected = Ssd1306(eyes.Paper())
     Screen(expected).show(word, language, values, mark)
     return bytes(expected.frame)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from test_firmware_evaluator import (
     ALL,
+    ANSWER_S,
     CORRECTION_S,
     DARK,
     an_evaluator,
@@ -21,6 +22,29 @@ from virtual_time import timeless
 from firmware.journal import BLOCK_BYTES
 
 # --- two buttons at once
+
+
+@timeless
+async def test_two_buttons_at_once_are_asked_again():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001")
+    await hold(bench, 1, 5)
+    assert (bench.app.status_word, bench.screen.word, lamps(bench)) == ("again", "again", ALL)
+    assert outcomes(bench) == [] and bench.app.thanks == 0
+    await bench.shows("ask", ANSWER_S + 0.1)
+    await press(bench, 5)
+    assert outcomes(bench) == [("V0001", 5)]
+
+
+@timeless
+async def test_presses_of_two_buttons_do_not_keep_a_visit_open_for_ever():
+    bench = await an_evaluator()
+    open_visit(bench, "V0001", timeout_s=10)
+    for _ in range(5):
+        await asyncio.sleep(1.7)
+        await hold(bench, 2, 3)
+    await bench.shows("timed_out", ANSWER_S + 0.2)
+    assert outcomes(bench) == [("V0001", None)]
 
 
 async def grip(bench, skew_ms, *levels):

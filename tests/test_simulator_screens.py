@@ -62,6 +62,17 @@ def test_the_command_draws_them_larger_and_all_on_one_sheet(tmp_path: Path, caps
         assert same(made, shown), "the sheet in the docs is not of these screens"
 
 
+def test_every_text_begins_a_row_of_the_sheet_and_each_kind_of_its_screens_keeps_its_column() -> None:
+    found = list(SHOTS.values())
+    places = list(screens._places(found))
+    assert len(set(places)) == len(found) and {column for _, column in places} == {0, 1, 2, 3}
+    first = {shot.word: place for shot, place in zip(reversed(found), reversed(places), strict=True)}
+    assert {column for _, column in first.values()} == {0}
+    for shot, (_, column) in zip(found, places, strict=True):
+        if shot.word != "idle" and (shot.mark or f"{shot.name}-offline" in SHOTS):  # zh, zh offline, en, en offline
+            assert column == 2 * (shot.language == "en") + bool(shot.mark), shot.name
+
+
 def test_a_scale_that_makes_no_sense_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for scale in ("0", "17", "-1", "x"):
         with pytest.raises(SystemExit):
