@@ -6,33 +6,6 @@ from firmware import tally
 from protocol import disclosure, event, record, sealed_record
 from protocol.limits import BOOT_BYTES, STREAM_BYTES
 
-# Tally of the journal: ratings of level 1 … 5, ratings with those that timed out, punches.
-_TALLY = ">7I"
-_RATINGS, _PUNCHES = 5, 6
-
-
-def _count(tally, kind, claims):
-    """The tally after one more record."""
-    totals = list(struct.unpack(_TALLY, tally))
-    if kind == record.RATING:
-        totals[_RATINGS] += 1
-        if rating.LEVEL in claims:
-            totals[claims[rating.LEVEL] - 1] += 1
-    elif kind == record.PUNCH:
-        totals[_PUNCHES] += 1
-    return struct.pack(_TALLY, *totals)
-
-
-def ratings(tally):
-    """How many ratings a tally has counted."""
-    return struct.unpack(_TALLY, tally)[_RATINGS]
-
-
-def by_kind(seq, tally):
-    """(ratings, punches, events) among the first `seq` records, whose tally this is."""
-    totals = struct.unpack(_TALLY, tally)
-    return totals[_RATINGS], totals[_PUNCHES], seq - totals[_RATINGS] - totals[_PUNCHES]
-
 
 class Recorder:
     """suite, identity, channel (device side), signer: keys of this device. journal, uptime, wall_clock: its own."""
@@ -121,4 +94,4 @@ class Recorder:
 
     def totals(self):
         """Ratings of level 1 … 5 in this stream, as a list of five."""
-        return list(struct.unpack(_TALLY, self._journal.tally)[:5])
+        return tally.counts(self._journal.tally)[: tally.RATINGS]

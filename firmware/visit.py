@@ -35,7 +35,7 @@ def claims_of(visit, device):
 
 def number_in(redactable):
     """The visit number in what claims_of() gave; "" for a walk-up."""
-    return redactable.get(rating.VISIT, "")
+    return redactable.get(rating.OCCASION, (0, ""))[1]
 
 
 def with_phone(redactable, digits):

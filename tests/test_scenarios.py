@@ -143,31 +143,6 @@ def lit(device: VmDevice) -> list[int]:
     return [level for level, lamp in enumerate(device.lit(), 1) if lamp]
 
 
-async def press(device: VmDevice, level: int, answered: Callable[[], Any], what: str) -> None:
-    """Press, and let go when the device has answered, however busy this machine is."""
-    await _hold(device.hands.press, level, answered, what)
-
-
-async def touch(clock: VmDevice, finger: int, answered: Callable[[], Any], what: str) -> None:
-    """As press(), with a finger on the glass."""
-    await _hold(clock.hands.touch, finger, answered, what)
-
-
-async def _hold(act: Callable[..., Awaitable[None]], which: int, answered: Callable[[], Any], what: str) -> None:
-    done = asyncio.Event()
-    acting = asyncio.create_task(act(which, done))
-    try:
-        await until(answered, what)
-    finally:
-        done.set()
-        await acting
-
-
-def lit(device: VmDevice) -> list[int]:
-    """The levels whose lamps are lit."""
-    return [level for level, lamp in enumerate(device.lit(), 1) if lamp]
-
-
 async def open_visit(box: HallBox, window: str, visit: str, **more: Any) -> None:
     async with box.business_client() as client:
         answer = await client.post("/api/v1/visits", json={"window": window, "visit": visit, "timeout_s": 300, **more})
