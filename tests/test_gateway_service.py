@@ -1,9 +1,11 @@
 """The running gateway, as the hall runs it: a process, a broker, TLS, signals."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -409,6 +411,47 @@ def test_a_device_gone_mad_neither_stops_another_nor_pushes_its_messages_out_of_
     held = gateway.look(lambda connection: quarantine.held(connection, 1000))
     assert len(held) <= 200
     assert [one.topic for one in held if one.size_bytes != 400] == [good.topic]
+
+
+class SilentCentral:
+    """A central system that takes a request and never answers. asked: set when one came."""
+
+    def __init__(self, hall):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(hall / "central" / "server.pem", hall / "central" / "server.key")
+        self._listener = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+        self.port = self._listener.getsockname()[1]
+        self.asked, self._held = threading.Event(), []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                self._held.append(self._listener.accept()[0])
+                if self._held[-1].recv(1):
+                    self.asked.set()
+
+    def close(self):
+        for one in (self._listener, *self._held):
+            one.close()
+
+
+def test_a_central_system_that_hangs_neither_holds_up_the_end_nor_breaks_the_log(wired):
+    gateway, _, connect = wired
+    gateway.terminate()
+    central = SilentCentral(gateway.folder.parent)
+    gateway.toml.write_text(re.sub(r"127.0.0.1:8444", f"127.0.0.1:{central.port}", gateway.toml.read_text()))
+    gateway.start()
+    try:
+        device = connect()
+        device.deliver(device.opened())
+        assert central.asked.wait(20)
+        assert gateway.terminate()[1] == 0
+    finally:
+        central.close()
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    assert lines[-1]["event"] == "gateway stopped"
+    assert gateway.look(lambda connection: connection.execute(schema.record.select()).all())
 
 
 @on_both_brokers
