@@ -3,7 +3,9 @@
 import argparse
 import datetime
 import logging
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,7 +84,21 @@ def _run(loaded: configuration.GatewayConfiguration, options: argparse.Namespace
     from gateway import service  # only here: the other commands start fast
 
     logs.setup(level=logging.DEBUG if options.verbose else logging.INFO)
-    return service.run(loaded)
+    status = service.run(loaded)
+    if threading.active_count() > 1:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> None:
+    """End at once. A thread that still waits for the central system cannot be ended, and everything is closed.
+
+    The interpreter would take itself apart around that thread, and DuckDB's binding would complain of what it holds:
+    lines on stderr that are no JSON.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _check(loaded: configuration.GatewayConfiguration, _options: argparse.Namespace) -> int:

@@ -2,7 +2,9 @@
 
 Three kinds of threads: the link's fills the inbox and waits when it is full; one thread here makes batches, with two
 more for the signatures, which alone are worth a thread; the ledger's writer commits while the next batch is being made.
-Whatever a message holds, it ends in a batch: as a record, as a heartbeat, or as a stray for the quarantine.
+Whatever a message holds, it ends in a batch: as a record, as a heartbeat, or as a stray for the quarantine. What a
+device sends beyond its share of the intake is dropped before it is looked at: it has no receipt, so that an honest
+device sends it again.
 """
 
 import queue
@@ -26,6 +28,7 @@ from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.opening import Arrival, Beat, Opened, Opener
 from gateway.rules import Refusal
+from gateway.shares import Shares
 from protocol.record import KIND_NAMES
 from protocol.refusal import Refused
 
@@ -35,6 +38,8 @@ VERIFY_THREADS = 2
 BATCHES_WAITING = 2
 # Real seconds before a batch that could not be written (disk full) is tried again; the inbox fills and pushes back.
 RETRY_S = 1.0
+# A device beyond its share is told to the log this often, not thousands of times a second.
+CROWDING_TOLD_S = 60.0
 # How long a blocked thread sleeps before it looks whether it shall stop.
 POLL_S = 0.2
 
@@ -68,8 +73,8 @@ class Intake:
         self._settings = settings
         self._inbox: queue.Queue[Arrival] = queue.Queue(settings.inbox_messages)
         self._slots = threading.Semaphore(BATCHES_WAITING)
-        self._pending = 0
-        self._lock = threading.Lock()  # of _pending
+        self._shares = Shares(settings.inbox_messages)
+        self._crowding_told_s = -CROWDING_TOLD_S
         # Through which seq a stream is on disk: what comes again needs no seal. Only ever behind the ledger.
         self._durable: dict[tuple[str, str], int] = {}
         self._draining = threading.Event()
@@ -99,27 +104,33 @@ class Intake:
 
     def pending(self) -> int:
         """Messages taken from the broker and not yet on disk."""
-        return self._pending
+        return self._shares.total()
 
     def arrive(self, topic: str, message: bytes, retained: bool) -> bool:
         """Take one message; blocks while the inbox is full, so that the broker holds the rest.
 
-        False, and not taken, when the intake is stopping: the broker shall keep it.
+        False, and not taken, when the intake is stopping: the broker shall keep it. What is beyond the share of its
+        topic is dropped, and True: kept by the broker, it would come before what other devices send.
         """
+        if not self._shares.take(topic):  # before the thread can have it
+            self._drop(topic)
+            return True
         arrival = Arrival(topic, message, retained, self._clock.now_ms())
-        self._add_pending(1)  # before the thread can have it
         while not self._draining.is_set():
             try:
                 self._inbox.put(arrival, timeout=POLL_S)
                 return True
             except queue.Full:
                 self._metrics.count("inbox_full")
-        self._add_pending(-1)
+        self._shares.give_back([topic])
         return False
 
-    def _add_pending(self, messages: int) -> None:
-        with self._lock:
-            self._pending += messages
+    def _drop(self, topic: str) -> None:
+        self._metrics.count("dropped", reason="share")
+        now_s = time.monotonic()
+        if now_s - self._crowding_told_s >= CROWDING_TOLD_S:
+            self._crowding_told_s = now_s
+            _log.warning("a device sends more than its share", topic=topic)
 
     # The thread.
 
@@ -131,7 +142,7 @@ class Intake:
                     break
                 continue
             self._refresh()
-            self._commit(self.prepare(arrivals), len(arrivals))
+            self._commit(self.prepare(arrivals), [arrival.topic for arrival in arrivals])
         self._await_commits()
 
     def _gather(self) -> list[Arrival]:
@@ -199,49 +210,49 @@ class Intake:
             _log.error("intake failed on a message", error)
         batch.strays.append(stray(reason, arrival))
 
-    def _commit(self, batch: Batch, messages: int) -> None:
-        """Hand the batch to the writer; wait while BATCHES_WAITING are on their way."""
+    def _commit(self, batch: Batch, topics: list[str]) -> None:
+        """Hand the batch, made of messages on `topics`, to the writer; wait while BATCHES_WAITING are on their way."""
         while not self._slots.acquire(timeout=POLL_S):
             if self._stopping.is_set():
                 return
-        self._submit(batch, messages)
+        self._submit(batch, topics)
 
-    def _submit(self, batch: Batch, messages: int) -> None:
-        self._write(batch).add_done_callback(lambda done: self._written(done, batch, messages))
+    def _submit(self, batch: Batch, topics: list[str]) -> None:
+        self._write(batch).add_done_callback(lambda done: self._written(done, batch, topics))
 
     def _write(self, batch: Batch) -> "Future[Outcome]":
         return self._ledger.write(lambda connection: self._admission.admit(connection, batch))
 
-    def _written(self, done: "Future[Outcome]", batch: Batch, messages: int) -> None:
+    def _written(self, done: "Future[Outcome]", batch: Batch, topics: list[str]) -> None:
         """In the writer's thread. A batch that failed is handed in again: no store has it, and nothing is dropped."""
         error = done.exception()
         if error is None:
             self._done(batch, done.result())
-            self._release(messages)
+            self._release(topics)
             return
         self._metrics.count("commit_failed")
         # An OperationalError is the disk's (full, busy), and time mends it; any other is ours, caused by one message.
         again = self._again if isinstance(error, OperationalError) else self._one_by_one
-        retry = threading.Timer(RETRY_S, again, (batch, messages))
+        retry = threading.Timer(RETRY_S, again, (batch, topics))
         retry.daemon = True
         retry.start()
 
-    def _again(self, batch: Batch, messages: int) -> None:
+    def _again(self, batch: Batch, topics: list[str]) -> None:
         try:
             if not self._stopping.is_set():
-                self._submit(batch, messages)
+                self._submit(batch, topics)
         except LedgerError:
             pass  # closed: the devices hold what was never receipted
 
-    def _one_by_one(self, batch: Batch, messages: int) -> None:
+    def _one_by_one(self, batch: Batch, topics: list[str]) -> None:
         """Find the message that the ledger cannot take, and keep it in quarantine; the others go in."""
         try:
             for one in batch.single():
                 self._done(*self._write_or_keep(one))
         except (LedgerError, SQLAlchemyError):
-            self._again(batch, messages)  # the disk; what went in already is a duplicate then
+            self._again(batch, topics)  # the disk; what went in already is a duplicate then
             return
-        self._release(messages)
+        self._release(topics)
 
     def _write_or_keep(self, one: Batch) -> tuple[Batch, Outcome]:
         try:
@@ -259,8 +270,8 @@ class Intake:
         self._count(batch, outcome)
         self._committed(outcome)
 
-    def _release(self, messages: int) -> None:
-        self._add_pending(-messages)
+    def _release(self, topics: list[str]) -> None:
+        self._shares.give_back(topics)
         self._slots.release()
 
     def _await_commits(self) -> None:

@@ -1,6 +1,11 @@
-"""Messages that could not be accepted, with their bytes and a reason: bounded, oldest first out, all counted."""
+"""Messages that could not be accepted, with their bytes and a reason: bounded, all counted.
+
+What leaves for want of room is the oldest of the topic that holds most: a device gone mad pushes out its own messages,
+never another's.
+"""
 
 import hashlib
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -52,74 +57,95 @@ class Quarantine:
     def __init__(self, messages_max: int, bytes_max: int) -> None:
         self._messages_max = messages_max
         self._bytes_max = bytes_max
-        self._messages: int | None = None  # None: count when needed
-        self._bytes = 0
+        self._held: _Held | None = None  # None: count when needed
 
     def forget(self) -> None:
         """After a rollback: what was counted in memory may not be on disk."""
-        self._messages = None
+        self._held = None
 
     def put(self, connection: Connection, strays: Sequence[Stray]) -> None:
         """Keep `strays` and count their reasons; a message that is held already is only counted."""
         if not strays:
             return
-        self._count_held(connection)
+        held = self._held = self._held or _count_held(connection)
         for stray in strays:
-            self._put(connection, stray)
-        evicted = self._evict(connection)
+            _put(connection, stray, held)
+        evicted = self._evict(connection, held)
         count_refusals(connection, Counter(stray.reason for stray in strays))
         if evicted:
             count_refusals(connection, {EVICTED: evicted})
 
-    def _count_held(self, connection: Connection) -> None:
-        if self._messages is None:
-            table = schema.quarantine
-            size = func.coalesce(func.sum(func.length(table.c.message)), 0)
-            self._messages, self._bytes = connection.execute(select(func.count(), size).select_from(table)).one()
-
-    def _put(self, connection: Connection, stray: Stray) -> None:
-        table, digest = schema.quarantine, stray.digest()
-        again = update(table).where(table.c.digest == digest).values(offered=table.c.offered + 1)
-        if connection.execute(again).rowcount:
-            return
-        kept = stray.message[:KEPT_BYTES_MAX]
-        row = {
-            "received_s": stray.received_s,
-            "topic": _plain(stray.topic),
-            "reason": stray.reason,
-            "digest": digest,
-            "size_bytes": len(stray.message),
-            "offered": 1,
-            "message": kept,
-        }
-        connection.execute(insert(table), [row])
-        assert self._messages is not None
-        self._messages += 1
-        self._bytes += len(kept)
-
-    def _evict(self, connection: Connection) -> int:
-        """Let the oldest go until both bounds hold; how many went."""
-        table, evicted = schema.quarantine, 0
-        assert self._messages is not None
-        while self._messages > self._messages_max or self._bytes > self._bytes_max:
-            size = func.length(table.c.message)
-            page = connection.execute(select(table.c.id, size).order_by(table.c.id).limit(_EVICT_PAGE)).all()
-            leaving = self._leaving([(row[0], row[1]) for row in page])
-            connection.execute(delete(table).where(table.c.id <= leaving[-1]))
-            evicted += len(leaving)
+    def _evict(self, connection: Connection, held: "_Held") -> int:
+        """Let messages go until both bounds hold; how many went."""
+        evicted = 0
+        while held.messages.total() > self._messages_max:
+            evicted += _evict_from_fullest(connection, held, held.messages, self._messages_max)
+        while held.bytes.total() > self._bytes_max:
+            evicted += _evict_from_fullest(connection, held, held.bytes, self._bytes_max)
         return evicted
 
-    def _leaving(self, oldest: Iterable[tuple[int, int]]) -> list[int]:
-        """Ids of the oldest rows that must go for the bounds to hold; at least one."""
-        assert self._messages is not None
-        leaving: list[int] = []
-        for row_id, size_bytes in oldest:
-            if leaving and self._messages <= self._messages_max and self._bytes <= self._bytes_max:
-                break
-            leaving.append(row_id)
-            self._messages -= 1
-            self._bytes -= size_bytes
-        return leaving
+
+class _Held:
+    """What is in quarantine, by topic. Bounded as the quarantine is."""
+
+    def __init__(self, rows: Iterable[tuple[str, int, int]] = ()) -> None:
+        """rows: (topic, messages, bytes)."""
+        self.messages: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+        for topic, messages, size_bytes in rows:
+            self.add(topic, messages, size_bytes)
+
+    def add(self, topic: str, messages: int, size_bytes: int) -> None:
+        """Both numbers may be negative."""
+        self.messages[topic] += messages
+        self.bytes[topic] += size_bytes
+        if not self.messages[topic]:
+            del self.messages[topic], self.bytes[topic]
+
+
+def _count_held(connection: Connection) -> _Held:
+    table = schema.quarantine
+    size = func.sum(func.length(table.c.message))
+    query = select(table.c.topic, func.count(), size).group_by(table.c.topic)
+    return _Held((row[0], row[1], row[2]) for row in connection.execute(query))
+
+
+def _put(connection: Connection, stray: Stray, held: _Held) -> None:
+    table, digest = schema.quarantine, stray.digest()
+    again = update(table).where(table.c.digest == digest).values(offered=table.c.offered + 1)
+    if connection.execute(again).rowcount:
+        return
+    kept, topic = stray.message[:KEPT_BYTES_MAX], _plain(stray.topic)
+    row = {
+        "received_s": stray.received_s,
+        "topic": topic,
+        "reason": stray.reason,
+        "digest": digest,
+        "size_bytes": len(stray.message),
+        "offered": 1,
+        "message": kept,
+    }
+    connection.execute(insert(table), [row])
+    held.add(topic, 1, len(kept))
+
+
+def _evict_from_fullest(connection: Connection, held: _Held, measure: Counter[str], at_most: int) -> int:
+    """Delete the oldest of the topic with most of `measure` (one of held's) until the bound holds or another has more.
+
+    How many went; at least one.
+    """
+    table = schema.quarantine
+    (fullest, _), *others = heapq.nlargest(2, measure.items(), key=lambda item: item[1])
+    next_most = others[0][1] if others else 0
+    query = select(table.c.id, func.length(table.c.message)).where(table.c.topic == fullest)
+    leaving: list[int] = []
+    for row_id, size_bytes in connection.execute(query.order_by(table.c.id).limit(_EVICT_PAGE)).all():
+        leaving.append(row_id)
+        held.add(fullest, -1, -size_bytes)
+        if measure.total() <= at_most or measure[fullest] < next_most:
+            break
+    connection.execute(delete(table).where(table.c.topic == fullest, table.c.id <= leaving[-1]))
+    return len(leaving)
 
 
 def _plain(topic: str) -> str:

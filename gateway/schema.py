@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 # Raised when a table changes; stored in SQLite's user_version and checked when the ledger is opened.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Version of an older ledger -> what makes the next one of it. A ledger is years of evidence: it is never made anew.
 MIGRATIONS = {
@@ -24,6 +24,7 @@ MIGRATIONS = {
         "ALTER TABLE heartbeat ADD COLUMN drift_ppm INTEGER",
         "ALTER TABLE heartbeat ADD COLUMN unknown_fingers INTEGER",
     ),
+    2: ("CREATE INDEX quarantine_topic ON quarantine (topic)",),
 }
 
 metadata = MetaData()
@@ -137,6 +138,7 @@ quarantine = Table(
     Column("message", LargeBinary, nullable=False),
     UniqueConstraint("digest", name="quarantine_digest"),
     Index("quarantine_reason", "reason"),
+    Index("quarantine_topic", "topic"),  # the oldest of one device, to let them go
     sqlite_autoincrement=True,
 )
 

@@ -55,6 +55,7 @@ _METRICS = {
     "commands": "Commands handed to the broker.",
     "orders": "Orders that technicians gave, by order.",
     "downlink_dropped": "Messages down that were dropped; devices ask again.",
+    "dropped": "Messages dropped unread, beyond their device's share: without receipt an honest one sends again.",
     "inbox_full": "Times the intake made the broker wait.",
     "commit_failed": "Batches that could not be written at the first try.",
     "ledger_commit": "One commit with its sync.",

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from simulator.processes import Ports
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 _CONF = """\
@@ -32,11 +34,14 @@ pattern read hallseal/1/{name}/%u/down
 """
 
 
+# Ports given to tests, held while this process lives: neither another worker nor an outgoing connection gets them.
+_ports = []
+
+
 def free_port():
-    """A port that was free a moment ago."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """A port for a process that listens on loopback; nobody else gets it."""
+    _ports.append(Ports(1))
+    return _ports[-1].numbers[0]
 
 
 class Broker:

@@ -74,6 +74,7 @@ def _as_made_by_the_first_version(path):
     with sqlite3.connect(path) as connection:
         for column in ("drift_ppm", "unknown_fingers"):
             connection.execute(f"ALTER TABLE heartbeat DROP COLUMN {column}")
+        connection.execute("DROP INDEX quarantine_topic")
         connection.execute("PRAGMA user_version=1")
     connection.close()
 
@@ -86,7 +87,9 @@ def test_a_ledger_of_the_first_version_goes_on_with_all_it_holds(hall, device, t
     assert ledger.last_position() == 2
     found = ledger.heartbeats()["e-001"]
     assert (found.head, found.drift_ppm, found.unknown_fingers) == (2, None, None)
-    assert ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar()) == 2
+    assert ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar()) == 3
+    indexes = ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA index_list(quarantine)").all())
+    assert "quarantine_topic" in {row[1] for row in indexes}
     ledger.close()
     again = GatewayHall(tmp_path, keys=hall.keys)
     again.take((device, device.heartbeat(DRIFT_PPM=-31)))
@@ -98,7 +101,7 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(hall, device, tmp_pa
     hall.take(device.opened())
     hall.stop()
     _as_made_by_the_first_version(tmp_path / "ledger.db")
-    broken = {1: (*schema.MIGRATIONS[1], "ALTER TABLE nothing ADD COLUMN x INTEGER")}
+    broken = {**schema.MIGRATIONS, 1: (*schema.MIGRATIONS[1], "ALTER TABLE nothing ADD COLUMN x INTEGER")}
     with monkeypatch.context() as patched:
         patched.setattr(schema, "MIGRATIONS", broken)
         with pytest.raises(LedgerError, match="cannot be opened"):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from browser import Browser
+from hall_broker import free_port
 from sealing_device import MORNING_S
 from web_hall import WebHall
 
@@ -127,10 +128,10 @@ def test_a_new_rating_appears_by_itself(browser, hall):
 
 
 def test_a_lost_line_is_told_and_found_again(browser, tmp_path):
-    hall = WebHall(tmp_path, DEVICES)
+    port = free_port()  # held: nobody takes it while the gateway is away
+    hall = WebHall(tmp_path, DEVICES, port=port)
     show(browser, hall)
     assert browser.evaluate("document.querySelector('#lost').hidden")
-    port = hall.web.port
     hall.stop()
     browser.wait(lambda: not browser.evaluate("document.querySelector('#lost').hidden"), 20)
     assert browser.text("#lost").startswith("连接已断开")

@@ -101,12 +101,23 @@ def test_a_page_is_offered_again_when_the_cursor_cannot_be_saved():
 
 def test_records_that_come_singly_are_taken_together():
     ledger, pages = LedgerInMemory(rating(1)), []
+    lingering, go_on = threading.Event(), threading.Event()
+
+    class Draining(threading.Event):
+        """The pause after a page that was not full lasts as long as the test says."""
+
+        def wait(self, timeout=None):
+            assert timeout == 0.3
+            lingering.set()
+            return go_on.wait(10)
+
     projection = Projection("central", ledger, 0, pages.append, lambda at: None, Metrics(), linger_s=0.3)
+    projection._draining = Draining()
     projection.start()
-    until(lambda: len(pages) == 1)
+    assert lingering.wait(10)
     for number in range(2, 12):
         ledger.append(rating(number))
-        time.sleep(0.005)
+    go_on.set()
     until(lambda: projection.position == 11)
     assert [len(page) for page in pages] == [1, 10]
     assert projection.stop(1)

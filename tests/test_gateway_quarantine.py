@@ -1,4 +1,4 @@
-"""The quarantine: bytes and reasons, each message once, bounded, oldest first out, all counted."""
+"""The quarantine: bytes and reasons, each message once, bounded, the oldest of the fullest out, all counted."""
 
 import pytest
 from sqlalchemy import select
@@ -66,6 +66,44 @@ def test_the_bounds_hold_within_one_batch_and_over_a_restart(ledger, monkeypatch
     assert numbers(ledger) == list(range(20, 30))
     put(ledger, Quarantine(10, 100_000), stray(30))
     assert numbers(ledger) == list(range(21, 31))
+
+
+MAD = "hallseal/1/yongxing/e-666/up"
+
+
+@pytest.mark.parametrize("page", [2, 256])
+def test_a_device_gone_mad_pushes_out_its_own_messages_and_no_other(ledger, monkeypatch, page):
+    monkeypatch.setattr(quarantine_module, "_EVICT_PAGE", page)
+    quarantine = Quarantine(10, 100_000)
+    put(ledger, quarantine, *(stray(number) for number in range(4)))
+    for first in range(100, 150, 10):
+        put(ledger, quarantine, *(stray(number, topic=MAD) for number in range(first, first + 10)))
+    assert numbers(ledger) == [0, 1, 2, 3, *range(144, 150)]
+    put(ledger, quarantine, stray(4))
+    assert numbers(ledger) == [0, 1, 2, 3, *range(145, 150), 4]
+    assert ledger.refusals() == {"decrypt": 55, EVICTED: 45}
+
+
+def test_a_device_with_few_large_messages_pushes_out_its_own_as_well(ledger):
+    quarantine = Quarantine(100, 5000)
+    put(ledger, quarantine, *(stray(number) for number in range(8)))
+    put(ledger, quarantine, *(stray(number, 2000, topic=MAD) for number in range(100, 105)))
+    assert numbers(ledger) == [*range(8), 103, 104]
+
+
+def test_two_devices_gone_mad_share_what_a_third_leaves(ledger):
+    quarantine = Quarantine(10, 100_000)
+    put(ledger, quarantine, stray(0), stray(1))
+    put(ledger, quarantine, *(stray(number, topic=MAD) for number in range(100, 120)))
+    put(ledger, quarantine, *(stray(number, topic=MAD + "2") for number in range(200, 220)))
+    assert numbers(ledger) == [0, 1, *range(116, 120), *range(216, 220)]
+
+
+def test_who_fills_the_quarantine_is_known_after_a_restart(ledger):
+    put(ledger, Quarantine(10, 100_000), *(stray(number) for number in range(3)))
+    put(ledger, Quarantine(10, 100_000), *(stray(number, topic=MAD) for number in range(100, 107)))
+    put(ledger, Quarantine(10, 100_000), stray(3), stray(4))
+    assert numbers(ledger) == [0, 1, 2, *range(102, 107), 3, 4]
 
 
 def test_a_rollback_is_not_counted(ledger):

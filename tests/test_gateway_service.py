@@ -1,9 +1,11 @@
 """The running gateway, as the hall runs it: a process, a broker, TLS, signals."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -25,7 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sealed_pair import flip
 from sealing_device import SUITE, SealingDevice
 
-from gateway import cli, ledger_file, schema
+from gateway import cli, ledger_file, quarantine, schema
 from protocol import command, rating, topic
 from protocol.refusal import Refused
 
@@ -38,6 +40,11 @@ on_both_brokers = pytest.mark.parametrize(
 
 WORDS = ["司马相如", "13700001111", "440301199912310022", "VISIT-4712", "没有一次性告知"]
 IDENTITY = {rating.NAME: WORDS[0], rating.PHONE: WORDS[1], rating.ID_NUMBER: WORDS[2]}
+
+# Of firmware.uplink: when a device sends again what has no receipt.
+RESEND_S = 5
+# On the way without receipt; a device has ten, this keeps batches full and stays below a device's share of the intake.
+WINDOW = 50
 
 
 class GatewayProcess:
@@ -154,6 +161,15 @@ class WiredDevice(SealingDevice):
         for message in messages:
             self.client.publish(self.topic, message, qos=1)
 
+    def deliver(self, message):
+        """Send the next message of the stream, and again while it has no receipt, as a device does."""
+        wanted, deadline = self.through + 1, time.monotonic() + 60
+        while self.through < wanted:
+            assert time.monotonic() < deadline, f"no receipt for message {wanted}"
+            self.send(message)
+            with self.changed:
+                self.changed.wait_for(lambda: self.through >= wanted, RESEND_S)
+
     def wait(self, condition, timeout_s=20):
         with self.changed:
             assert self.changed.wait_for(condition, timeout_s), f"receipted through {self.through}"
@@ -161,6 +177,41 @@ class WiredDevice(SealingDevice):
     def close(self):
         self.client.disconnect()
         self.client.loop_stop()
+
+
+class Stream:
+    """A device that sends without end, at most WINDOW on the way: whenever it is looked at, it is in mid-stream.
+
+    make(number): the next message. end() gives all of them.
+    """
+
+    def __init__(self, device, make):
+        self._device, self._make, self._messages = device, make, []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        device, messages = self._device, self._messages
+        while not self._ending.is_set():
+            with device.changed:
+                room = device.changed.wait_for(lambda: len(messages) - device.through < WINDOW, 0.1)
+            if room:
+                messages.append(self._make(len(messages)))
+                device.send(messages[-1])
+
+    def end(self):
+        self._ending.set()
+        self._thread.join()
+        return self._messages
+
+    def end_full(self):
+        """end() once the window is full: no receipt comes any more."""
+        deadline = time.monotonic() + 20
+        while len(self._messages) < self._device.through + WINDOW:
+            assert time.monotonic() < deadline, "receipts still come"
+            time.sleep(0.02)
+        return self.end()
 
 
 def _context(hall, flash):
@@ -274,11 +325,14 @@ def test_sigkill_loses_nothing_that_was_receipted(wired):
     gateway, _, connect = wired
     device = connect()
     now_s = int(time.time())
-    messages = [device.opened(now_s)]
-    messages += [device.rating(1 + n % 5, now_s, visit=f"{WORDS[3]}-{n}", identity=IDENTITY) for n in range(1200)]
-    device.send(*messages)
-    device.wait(lambda: device.through >= 200)
+
+    def rated(number):
+        return device.rating(1 + number % 5, now_s, visit=f"{WORDS[3]}-{number}", identity=IDENTITY)
+
+    stream = Stream(device, lambda number: rated(number) if number else device.opened(now_s))
+    device.wait(lambda: device.through >= 200, 60)
     gateway.kill()
+    messages = stream.end_full()
     receipted = device.through
     assert receipted < len(messages), "killed in mid-stream"
     kept = gateway.stored("e-001")
@@ -292,7 +346,7 @@ def test_sigkill_loses_nothing_that_was_receipted(wired):
     assert set(stored) == {(stream, seq) for seq in range(1, len(messages) + 1)}
     assert {key: stored[key] for key in kept} == kept, "what was stored before the kill is unchanged"
     summary = gateway.counts()["by_device"]["e-001"]
-    assert (summary["ledger"], summary["gaps"]) == ({"ratings": 1200, "punches": 0, "events": 1}, 0)
+    assert (summary["ledger"], summary["gaps"]) == ({"ratings": len(messages) - 1, "punches": 0, "events": 1}, 0)
     assert_no_identity(gateway)
 
 
@@ -312,15 +366,92 @@ def assert_no_identity(gateway):
 def test_sigterm_in_mid_stream_ends_cleanly_within_five_seconds(wired):
     gateway, _, connect = wired
     device = connect()
-    messages = [device.opened(), *(device.rating(5) for _ in range(800))]
-    device.send(*messages)
+    stream = Stream(device, lambda number: device.rating(5) if number else device.opened())
     device.wait(lambda: device.through >= 50)
     seconds, status = gateway.terminate()
+    stream.end()
     assert status == 0
     assert seconds < 5
     kept = gateway.stored("e-001")
     assert set(kept) >= {(device.stream.hex(), seq) for seq in range(1, device.through + 1)}
     assert "gateway stopped" in gateway.log.read_text()
+
+
+@on_both_brokers
+def test_a_device_gone_mad_neither_stops_another_nor_pushes_its_messages_out_of_the_quarantine(wired):
+    gateway, _, connect = wired
+    gateway.terminate()
+    gateway.toml.write_text(gateway.toml.read_text().replace("[store]\n", "[store]\nquarantine_messages_max = 200\n"))
+    gateway.start()
+    good, mad = connect(), connect("e-002")
+    good.send(b"the only one of its kind")
+    gateway.wait(lambda: sum(gateway.counts()["quarantine"].values()) == 1, 10)
+    stopping = threading.Event()
+
+    def flood():
+        while not stopping.is_set():
+            for _ in range(20):
+                mad.client.publish(mad.topic, os.urandom(400), qos=0)
+            stopping.wait(0.002)  # else it is this test that the flood holds up
+
+    flooding = threading.Thread(target=flood, daemon=True)
+    flooding.start()
+    taken_s = []
+    try:
+        gateway.wait(lambda: gateway.counts()["quarantine"].get("structure", 0) >= 200, 60)
+        for seq in range(1, 21):
+            message, began = good.rating(5) if good.seq else good.opened(), time.monotonic()
+            good.deliver(message)
+            taken_s.append(time.monotonic() - began)
+            assert good.through == seq
+    finally:
+        stopping.set()
+        flooding.join(10)
+    print(f"receipts in a flood: median {sorted(taken_s)[10]:.3f} s, slowest {max(taken_s):.3f} s")
+    held = gateway.look(lambda connection: quarantine.held(connection, 1000))
+    assert len(held) <= 200
+    assert [one.topic for one in held if one.size_bytes != 400] == [good.topic]
+
+
+class SilentCentral:
+    """A central system that takes a request and never answers. asked: set when one came."""
+
+    def __init__(self, hall):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(hall / "central" / "server.pem", hall / "central" / "server.key")
+        self._listener = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+        self.port = self._listener.getsockname()[1]
+        self.asked, self._held = threading.Event(), []
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                self._held.append(self._listener.accept()[0])
+                if self._held[-1].recv(1):
+                    self.asked.set()
+
+    def close(self):
+        for one in (self._listener, *self._held):
+            one.close()
+
+
+def test_a_central_system_that_hangs_neither_holds_up_the_end_nor_breaks_the_log(wired):
+    gateway, _, connect = wired
+    gateway.terminate()
+    central = SilentCentral(gateway.folder.parent)
+    gateway.toml.write_text(re.sub(r"127.0.0.1:8444", f"127.0.0.1:{central.port}", gateway.toml.read_text()))
+    gateway.start()
+    try:
+        device = connect()
+        device.deliver(device.opened())
+        assert central.asked.wait(20)
+        assert gateway.terminate()[1] == 0
+    finally:
+        central.close()
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines()]
+    assert lines[-1]["event"] == "gateway stopped"
+    assert gateway.look(lambda connection: connection.execute(schema.record.select()).all())
 
 
 @on_both_brokers

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from hall_broker import free_port
 from paho.mqtt.enums import CallbackAPIVersion
 
 pytestmark = pytest.mark.broker
@@ -28,12 +29,6 @@ user root
 """
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -49,7 +44,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture
 def broker_port(hall_dir: Path, tmp_path: Path, mosquitto: str) -> Iterator[int]:
     """Port of a mosquitto with the hall's certificates."""
-    port = _free_port()
+    port = free_port()
     (tmp_path / "settings").write_text(SETTINGS.format(port=port, hall=hall_dir))
     process = subprocess.Popen([mosquitto, "-c", tmp_path / "settings"], stderr=subprocess.DEVNULL)
     try:

@@ -1,6 +1,7 @@
 """The control channel: what a hand did and what the device said to it, several requests at once, and clear refusals."""
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -197,7 +198,8 @@ async def test_a_line_without_end_ends_its_connection_only(port: int, ask: Ask) 
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"x" * (control.LINE_BYTES_MAX + 1024))
     async with asyncio.timeout(5):
-        assert await reader.read() == b""
+        with contextlib.suppress(ConnectionResetError):  # where the end came before all of the line was read
+            assert await reader.read() == b""
     writer.close()
     assert await ask(do="look", device="e-001") == {"word": ""}
 

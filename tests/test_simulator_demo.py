@@ -168,7 +168,7 @@ def test_without_a_vm_the_demo_says_so_in_one_line_and_ends_with_zeros(start: St
 
 
 def test_a_record_that_vanishes_from_the_ledger_is_told_and_its_hall_is_kept(start: Start) -> None:
-    run = start(f"--for 6 --settle 2 {FEW}")
+    run = start(f"--for 12 --settle 15 {FEW}")  # progress is told every five seconds
     logs = Path(run.until("log files: (.*)")[1])
     run.until(r"pressed=[1-9]")
     with sqlite3.connect(logs.parent / "hall" / "gateway" / "ledger.db", timeout=5) as ledger:

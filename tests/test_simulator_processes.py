@@ -17,6 +17,8 @@ from simulator.hall_box import HallBox
 from simulator.processes import Ports, Process, StartError
 
 TIMEOUT_S = 10
+# A VM boots in a second, on a loaded machine in many.
+BOOT_TIMEOUT_S = 40
 
 
 @pytest.fixture
@@ -68,12 +70,15 @@ async def test_a_child_that_dies_without_a_word_is_named_too(run: Callable[..., 
 
 
 async def test_a_child_that_never_gets_ready_is_named_and_ended(
-    run: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Process], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "READY_TIMEOUT_S", 1)
-    part = run("import time\nprint('thinking', flush=True)\ntime.sleep(60)")
+    part = run("import time\nprint('thinking', flush=True)\ntime.sleep(60)", ready="")
+    await part.start()
+    await until(lambda: "thinking" in (tmp_path / "part0.log").read_text())  # a Python may need seconds for that
+    part._ready = "READY"
     with pytest.raises(StartError, match="part0 was not ready after 1 s: thinking\n"):
-        await part.start()
+        await part._wait_ready(0)
     pid = part.pid or 0
     await part.stop()
     assert gone(pid)
@@ -208,8 +213,10 @@ async def test_every_port_of_a_hall_is_on_loopback_and_nothing_is_left_when_it_s
     ears = [each.laddr for one in family for each in one.net_connections("inet") if each.status == psutil.CONN_LISTEN]
     assert len(ears) >= 5  # broker, central system, page, two control channels; and the bench of a VM
     assert {each.ip for each in ears} == {"127.0.0.1"}
-    async with asyncio.timeout(TIMEOUT_S):
-        assert set(await box.statuses()) == {one["device"] for one in box.devices()}
+    everybody = {one["device"] for one in box.devices()}
+    async with asyncio.timeout(BOOT_TIMEOUT_S):
+        while set(await box.statuses()) != everybody:  # READY comes before a VM has booted
+            await asyncio.sleep(0.1)
     box.processes["fleet"].kill()
     await until(lambda: box.processes["fleet"].pid is None)
     async with asyncio.timeout(TIMEOUT_S):
