@@ -16,13 +16,17 @@ from sqlalchemy import (
 )
 
 # Raised when a table changes; stored in SQLite's user_version and checked when the ledger is opened.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Version of an older ledger -> what makes the next one of it. A ledger is years of evidence: it is never made anew.
 MIGRATIONS = {
     1: (
         "ALTER TABLE heartbeat ADD COLUMN drift_ppm INTEGER",
         "ALTER TABLE heartbeat ADD COLUMN unknown_fingers INTEGER",
+    ),
+    2: (
+        "ALTER TABLE heartbeat ADD COLUMN release_sequence INTEGER",
+        "ALTER TABLE heartbeat ADD COLUMN refused_sequence INTEGER",
     ),
 }
 
@@ -111,6 +115,8 @@ heartbeat = Table(
     Column("evidence", LargeBinary, nullable=False),
     Column("drift_ppm", Integer, nullable=True),  # until the device knows it
     Column("unknown_fingers", Integer, nullable=True),  # of a clock, since its boot
+    Column("release_sequence", Integer, nullable=True),  # that it runs; 0: as it was delivered
+    Column("refused_sequence", Integer, nullable=True),  # the newest that it refused or went back from
 )
 
 # Telemetry streams seen of each device, so that an old heartbeat is known as old. Bounded per device.
