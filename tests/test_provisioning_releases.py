@@ -1,4 +1,4 @@
-"""A release through the hands of its holders: what is signed and by whom, what is refused and why, what is published."""
+"""A release through the hands of its holders: who signs what, what is refused in which words, what is published."""
 
 import datetime
 import hashlib
