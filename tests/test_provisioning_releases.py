@@ -315,7 +315,8 @@ def test_a_publication_that_was_cut_off_is_begun_again(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", cut)
         assert "No space left" in _refused(capsys, _publish(hall_dir, bundle))
-    assert not (hall_dir / "gateway/releases/evaluator-6.notice").exists(), "the gateway sees no release yet"
+    whole = [path.name for path in (hall_dir / "gateway/releases").iterdir() if path.suffix != ".new"]
+    assert whole == ["evaluator-6.bundle"], "the gateway sees no release before it is complete"
     assert _publish(hall_dir, bundle) == 0
     assert len(os.listdir(hall_dir / "gateway/releases")) == 2
 
