@@ -5,6 +5,7 @@ import os
 from protocol import cbor
 
 DEVICE, HALL, KIND, BROKER_HOST, BROKER_PORT, SERVER_NAME, PLACE, GATEWAY_KEY, COMMAND_KEY, BUILT_S = range(1, 11)
+RELEASE_KEYS = 11
 EVALUATOR, CLOCK = "evaluator", "clock"
 # What nobody may read from a device that was opened or taken away: its private keys, and the network's.
 SECRETS = ("/signing.key", "/agreement.key", "/tls.key", "/wifi.cbor")

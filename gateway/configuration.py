@@ -91,6 +91,14 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True)
+class ReleaseSettings:
+    """Where releases lie, and the hall's release keys (3 x 65 raw bytes) that they must be signed with."""
+
+    folder: Path  # may appear later
+    keys: Path
+
+
+@dataclass(frozen=True)
 class IntakeSettings:
     """How messages are gathered to batches, and how many may wait."""
 
@@ -114,6 +122,7 @@ class GatewayConfiguration:
     business_token_file: Path | None  # None: the visits API is closed
     audit_token_file: Path | None  # None: the counts of the stores are not shown
     technician_token_file: Path | None  # None: no device takes orders
+    releases: ReleaseSettings | None  # None: devices keep the program that they have
     clock: HallClock
     devices: DeviceSettings
     masking: MaskingRule
@@ -130,6 +139,7 @@ _KEYS = {
     "central": {"url", "ca", "token_file"},
     "page": {"host", "port", "cert", "key"},
     "api": {"business_token_file", "audit_token_file", "technician_token_file"},
+    "releases": {"folder", "keys"},
     "clock": {"speed", "origin_s", "real0_s"},
     "devices": {
         *("language", "rating_timeout_s", "heartbeat_s", "brightness", "rate_staff", "tag_codes", "ask_phone"),
@@ -181,6 +191,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         business_token_file=sections["api"].optional_file("business_token_file"),
         audit_token_file=sections["api"].optional_file("audit_token_file"),
         technician_token_file=sections["api"].optional_file("technician_token_file"),
+        releases=_releases(sections["releases"]) if "releases" in tables else None,
         clock=_clock(sections["clock"]),
         devices=_devices(sections["devices"]),
         masking=_masking(sections["masking"]),
@@ -245,6 +256,10 @@ def _page(section: Section) -> PageSettings:
     if page.certificate is None and page.host not in ("127.0.0.1", "::1", "localhost"):
         raise ConfigurationError("[page] host: without cert and key only 127.0.0.1 is allowed; give a certificate")
     return page
+
+
+def _releases(section: Section) -> ReleaseSettings:
+    return ReleaseSettings(section.path("folder", "releases"), section.file("keys"))
 
 
 def _clock(section: Section) -> HallClock:

@@ -21,6 +21,7 @@ from gateway.metrics import Metrics
 from gateway.opening import Beat
 from gateway.receipts import ReceiptSchedule, receipt_of
 from gateway.registry import ACTIVE, Device, Registry, RosterFile
+from gateway.releases import Releases
 from protocol import command, heartbeat, topic
 from protocol.refusal import Refused
 
@@ -64,6 +65,7 @@ class Downlink:
         settings: DesiredSettings,
         registry: Registry,
         roster: RosterFile,
+        releases: Releases,
         clock: HallClock,
         publish: Callable[[str, bytes], bool],
         ready: Callable[[], bool],
@@ -75,6 +77,7 @@ class Downlink:
         self._settings = settings
         self._registry = registry
         self._roster = roster
+        self._releases = releases
         self._clock = clock
         self._publish = publish
         self._ready = ready
@@ -182,6 +185,14 @@ class Downlink:
         people = self._settings.roster(device, roster)
         if people is not None and claims[heartbeat.ROSTER_VERSION] != people[command.ROSTER_VERSION]:
             self._send_command(_Command(device, command.ROSTER, people, life_s))
+        self._update(beat, life_s)
+
+    def _update(self, beat: Beat, life_s: int) -> None:
+        """One step of an update, if the device needs one; its next heartbeat asks for the next."""
+        device = beat.device
+        answer = self._releases.answer(device.kind, beat.claims, self._clock.now_s(), time.monotonic())
+        if answer is not None and self._send_command(_Command(device, answer.kind, answer.claims, life_s)):
+            self._metrics.count("updates", kind=device.kind, step=answer.step)
 
     def _send_command(self, work: _Command) -> bool:
         """False when the link did not take it; a command that can never go counts as done."""

@@ -89,4 +89,6 @@ def _row(beat: Beat) -> dict[str, Any]:
         "evidence": beat.evidence,
         "drift_ppm": claims.get(heartbeat.DRIFT_PPM),
         "unknown_fingers": claims.get(heartbeat.UNKNOWN_FINGERS),
+        "release_sequence": claims.get(heartbeat.RELEASE),
+        "refused_sequence": claims.get(heartbeat.UPDATE_REFUSED),
     }

@@ -1,6 +1,6 @@
 """The gateway's secrets, read once at start: agreement key, command key, the password of the clocks' sensors.
 
-With them the central system's public key.
+With them the public keys of the central system and of those who sign releases.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Any
 from gateway.configuration import KeySettings
 from gateway.logs import Log
 from gateway.section import ConfigurationError
+from protocol import release
 from protocol.limits import KEY_BYTES, PUBLIC_KEY_BYTES
 from protocol.refusal import Refused
 from protocol.sign1 import Signer
@@ -51,6 +52,23 @@ def _central(path: Path, suite: HostSuite) -> bytes:
     public = _read("central_public", path, PUBLIC_KEY_BYTES, secret=False)
     suite.load_public(public)
     return public
+
+
+def release_keys(path: Path, suite: HostSuite) -> list[bytes]:
+    """The hall's release keys, 65 bytes each. Raises ConfigurationError."""
+    where = "[releases] keys"
+    content = _content(where, path, secret=False)
+    publics = [content[at : at + PUBLIC_KEY_BYTES] for at in range(0, len(content), PUBLIC_KEY_BYTES)]
+    if len(content) != release.KEYS * PUBLIC_KEY_BYTES or len(set(publics)) != release.KEYS:
+        raise ConfigurationError(
+            f"{where}: {path} must hold {release.KEYS} different keys; copy the hall's release.pub"
+        )
+    try:
+        for public in publics:
+            suite.load_public(public)
+    except Refused:
+        raise ConfigurationError(f"{where}: {path} is damaged; copy the hall's release.pub there again") from None
+    return publics
 
 
 def sensor_password(path: Path | None) -> int | None:

@@ -87,6 +87,8 @@ class Heartbeat(NamedTuple):
     receipted_through: int
     drift_ppm: int | None = None  # how much faster its clock runs than ours, in millionths
     unknown_fingers: int | None = None  # of a clock: touches since boot that belong to nobody
+    release_sequence: int | None = None  # the release that it runs; 0: the program that it was delivered with
+    refused_sequence: int | None = None  # the newest release that it refused or went back from
 
 
 class Summary(NamedTuple):
@@ -319,6 +321,8 @@ def _heartbeat(row: Any) -> Heartbeat:
         receipted_through=row.receipted_through,
         drift_ppm=row.drift_ppm,
         unknown_fingers=row.unknown_fingers,
+        release_sequence=row.release_sequence,
+        refused_sequence=row.refused_sequence,
     )
 
 

@@ -24,7 +24,11 @@ MIGRATIONS = {
         "ALTER TABLE heartbeat ADD COLUMN drift_ppm INTEGER",
         "ALTER TABLE heartbeat ADD COLUMN unknown_fingers INTEGER",
     ),
-    2: ("CREATE INDEX quarantine_topic ON quarantine (topic)",),
+    2: (
+        "CREATE INDEX quarantine_topic ON quarantine (topic)",
+        "ALTER TABLE heartbeat ADD COLUMN release_sequence INTEGER",
+        "ALTER TABLE heartbeat ADD COLUMN refused_sequence INTEGER",
+    ),
 }
 
 metadata = MetaData()
@@ -112,6 +116,8 @@ heartbeat = Table(
     Column("evidence", LargeBinary, nullable=False),
     Column("drift_ppm", Integer, nullable=True),  # until the device knows it
     Column("unknown_fingers", Integer, nullable=True),  # of a clock, since its boot
+    Column("release_sequence", Integer, nullable=True),  # that it runs; 0: as it was delivered
+    Column("refused_sequence", Integer, nullable=True),  # the newest that it refused or went back from
 )
 
 # Telemetry streams seen of each device, so that an old heartbeat is known as old. Bounded per device.

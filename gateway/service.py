@@ -28,6 +28,7 @@ from gateway.orders import Orders
 from gateway.projection import Projection
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
+from gateway.releases import Releases
 from gateway.sign_in import DayRule
 from gateway.tokens import ApiTokens
 from gateway.visits import VisitBook, Visits
@@ -54,6 +55,8 @@ _METRICS = {
     "receipts": "Receipts handed to the broker.",
     "commands": "Commands handed to the broker.",
     "orders": "Orders that technicians gave, by order.",
+    "updates": "Notices and chunks of releases handed to the broker, by kind of device and step.",
+    "releases": "Releases in the folder that can be offered, expired ones included.",
     "downlink_dropped": "Messages down that were dropped; devices ask again.",
     "dropped": "Messages dropped unread, beyond their device's share: without receipt an honest one sends again.",
     "inbox_full": "Times the intake made the broker wait.",
@@ -100,6 +103,7 @@ class Gateway:
             DesiredSettings(self.ledger, configuration.devices, sensor_password),
             self._registry,
             self._roster,
+            self._make_releases(suite),
             self._clock,
             self._link.publish,
             lambda: self._link.connected,
@@ -108,6 +112,12 @@ class Gateway:
         self._intake = self._make_intake(suite, channels, secrets.central_public)
         self._describe()
         self._make_outer(api_tokens)
+
+    def _make_releases(self, suite: HostSuite) -> Releases:
+        settings = self._configuration.releases
+        if settings is None:
+            return Releases(None, (), suite, self.metrics)
+        return Releases(settings.folder, keys.release_keys(settings.keys, suite), suite, self.metrics)
 
     def _describe(self) -> None:
         """What a person who reads /metrics wants to know."""

@@ -106,6 +106,16 @@ def _signer(suite: object, publics: list[bytes], payload: bytes, one: object) ->
     raise Refused("signature", "release")
 
 
+def signers(suite: object, publics: list[bytes], payload: bytes, signatures: list[object]) -> list[bytes]:
+    """Those of `publics` who made these signatures, each once, however few. Raises Refused as open() does."""
+    found: list[bytes] = []
+    for one in signatures:
+        signer = _signer(suite, publics, payload, one)
+        if signer not in found:
+            found.append(signer)
+    return found
+
+
 def open(suite: object, publics: list[bytes], data: bytes) -> Notice:
     """The notice, signed by THRESHOLD different keys of `publics` (65 bytes each).
 
@@ -113,11 +123,6 @@ def open(suite: object, publics: list[bytes], data: bytes) -> Notice:
     where there are too few; structure, type, encoding, schema.
     """
     payload, signatures = parse(data)
-    signers = []
-    for one in signatures:
-        signer = _signer(suite, publics, payload, one)
-        if signer not in signers:
-            signers.append(signer)
-    if len(signers) < THRESHOLD:
+    if len(signers(suite, publics, payload, signatures)) < THRESHOLD:
         raise Refused("signature", "threshold")
     return decode(payload)

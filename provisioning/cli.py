@@ -8,17 +8,19 @@ from pathlib import Path
 
 from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
-from provisioning import registry
+from provisioning import registry, release_commands
 from provisioning.authority import AuthorityError
 from provisioning.enrolment import Request
 from provisioning.gateway_settings import Addresses, SettingsError
 from provisioning.hall import make_hall
 from provisioning.hall_folder import FolderError, HallFolder
 from provisioning.hall_plan import HallPlan, PlanError
+from provisioning.holders import HolderError
 from provisioning.registry import RegistryError
+from provisioning.release_notice import ReleaseError
 
 # What a technician can put right; everything else is our fault and shows its traceback.
-REFUSALS = (AuthorityError, FolderError, PlanError, RegistryError, SettingsError)
+REFUSALS = AuthorityError, FolderError, HolderError, PlanError, RegistryError, ReleaseError, SettingsError
 
 _OVERVIEW = """\
 Makes and keeps a hall: its keys, certificates and list of devices.
@@ -27,6 +29,8 @@ Makes and keeps a hall: its keys, certificates and list of devices.
   hallseal-provision device list HALL                  its devices
   hallseal-provision device add HALL --window 07       one more evaluator; --door D3: a clock
   hallseal-provision device revoke HALL e-003          what it sends from now on is refused
+  hallseal-provision release sign NAME.bundle          as one of the holders, two of whom must sign a release
+  hallseal-provision release publish HALL NAME.bundle  what two have signed is offered to the devices
 
 The folder holds every secret of the hall: keep it on the technician's machine, closed to others, and copy each part
 only to the machine that it belongs to.
@@ -39,6 +43,8 @@ Makes every key and certificate of a new hall, a list of devices and a roster wi
   ca/        the hall's authorities: keep root.key offline in a safe; enrol.key stays with you, on no server
   gateway/   goes to the gateway's machine; hallseal-gateway run --config gateway/gateway.toml
   broker/    goes to the MQTT broker
+  release/   holder-1 to holder-3 go to three people; two of them together let a new program onto devices. Their keys
+             are not encrypted: each folder belongs on a medium that lies in a safe, and is removed here
   central/   goes to the central system; with central/hpke.key it opens identities of reviewers, and nobody else can
   devices/   NAME/flash is written onto the flash of one device, and removed here once the device has started
 
@@ -63,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hallseal-provision", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    things = parser.add_subparsers(required=True, metavar="hall|device")
+    things = parser.add_subparsers(required=True, metavar="hall|device|release")
     hall = things.add_parser("hall", help="make a new hall").add_subparsers(required=True, metavar="init")
     _init_options(
         hall.add_parser("init", help="make a new hall in a new folder", description=_INIT, formatter_class=_Help)
@@ -74,6 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     _list_options(device.add_parser("list", help="the devices of a hall"))
     _add_options(device.add_parser("add", help="enrol one more device"))
     _revoke_options(device.add_parser("revoke", help="let a device in no more"))
+    release_commands.add_to(
+        things.add_parser("release", help="the firmware of the devices").add_subparsers(
+            required=True, metavar="sign|publish"
+        )
+    )
     return parser
 
 

@@ -11,14 +11,17 @@ from provisioning.device_keys import DeviceKeys
 
 # Keys of the map in device.cbor.
 DEVICE, HALL, KIND, BROKER_HOST, BROKER_PORT, SERVER_NAME, PLACE = 1, 2, 3, 4, 5, 6, 7
-GATEWAY_AGREEMENT, COMMAND_PUBLIC, BUILT_S = 8, 9, 10
+GATEWAY_AGREEMENT, COMMAND_PUBLIC, BUILT_S, RELEASE_KEYS = 8, 9, 10, 11
 
 SECRET_NAMES = frozenset({"tls.key", "signing.key", "agreement.key"})
 
 
 @dataclass(frozen=True)
 class HallFacts:
-    """What every device of a hall is told: the broker's address and name, the gateway's public keys (65 bytes each)."""
+    """What every device of a hall is told: the broker's address and name, and public keys (65 bytes each).
+
+    Keys of the gateway, and release_keys: of those whose signatures let a new program in.
+    """
 
     hall: str
     broker_host: str
@@ -26,6 +29,7 @@ class HallFacts:
     server_name: str
     gateway_agreement: bytes
     command_public: bytes
+    release_keys: tuple[bytes, ...]
 
 
 def identity(facts: HallFacts, device: str, kind: str, place: str, built_s: int) -> bytes:
@@ -42,6 +46,7 @@ def identity(facts: HallFacts, device: str, kind: str, place: str, built_s: int)
             GATEWAY_AGREEMENT: facts.gateway_agreement,
             COMMAND_PUBLIC: facts.command_public,
             BUILT_S: built_s,
+            RELEASE_KEYS: list(facts.release_keys),
         }
     )
 

@@ -5,7 +5,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from provisioning import holders
+
 CLIENT_NAME = "gateway"
+RELEASES_FOLDER = "releases"
 
 
 class SettingsError(Exception):
@@ -39,6 +42,7 @@ def to_text(hall: str, addresses: Addresses) -> str:
         },
         "keys": {"agreement": "agreement.key", "command": "command.key", "central_public": "central.pub"},
         "registry": {"path": "registry.json", "roster": "roster.json"},
+        "releases": {"folder": RELEASES_FOLDER, "keys": holders.PUBLICS_NAME},
         "store": {"ledger": "ledger.db", "timeseries": "timeseries.duckdb"},
         "central": {"url": addresses.central_url, "ca": "root.pem", "token_file": "central.token"},
         "page": {

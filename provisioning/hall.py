@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from protocol import release
 from protocol.suite_host import HostSuite
-from provisioning import authority, device_keys, gateway_settings, private_folder, registry, roster
+from provisioning import authority, device_keys, gateway_settings, holders, private_folder, registry, roster
 from provisioning.authority import Certified
 from provisioning.enrolment import Desk
 from provisioning.flash_files import HallFacts
@@ -67,7 +68,7 @@ class _Builder:
         self._public("hall.json", _json(facts))
         self._authorities()
         central_public = self._central()
-        hall_facts = self._gateway(central_public)
+        hall_facts = self._gateway(central_public, self._holders())
         self._broker()
         self._devices(Desk(self._suite, hall_facts, self._enrolment, self._root.certificate_der()))
 
@@ -91,7 +92,20 @@ class _Builder:
         self._report("          goes to the central system; the hall keeps no copy of hpke.key")
         return device_keys.public_of(self._suite, private)
 
-    def _gateway(self, central_public: bytes) -> HallFacts:
+    def _holders(self) -> tuple[bytes, ...]:
+        privates = [self._suite.generate_private() for _ in range(release.KEYS)]
+        publics = tuple(device_keys.public_of(self._suite, private) for private in privates)
+        for number, private in enumerate(privates, 1):
+            self._secret(f"{holders.folder_name(number)}/{holders.KEY_NAME}", private)
+            self._public(f"{holders.folder_name(number)}/{holders.PUBLICS_NAME}", b"".join(publics))
+        self._public(f"gateway/{holders.PUBLICS_NAME}", b"".join(publics))
+        self._report(
+            f"release/  {release.KEYS} keys; {release.THRESHOLD} of them together let a new program onto devices"
+        )
+        self._report("          each folder goes to a holder of its own, in a safe; the hall keeps no copy")
+        return publics
+
+    def _gateway(self, central_public: bytes, release_keys: tuple[bytes, ...]) -> HallFacts:
         agreement, command = self._suite.generate_private(), self._suite.generate_private()
         self._secret("gateway/agreement.key", agreement)
         self._secret("gateway/command.key", command)
@@ -121,6 +135,7 @@ class _Builder:
             server_name=addresses.server_name,
             gateway_agreement=device_keys.public_of(self._suite, agreement),
             command_public=device_keys.public_of(self._suite, command),
+            release_keys=release_keys,
         )
 
     def _broker(self) -> None:

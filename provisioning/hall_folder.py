@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.suite_host import HostSuite
-from provisioning import authority, device_keys, gateway_settings, private_folder, registry
+from provisioning import authority, device_keys, gateway_settings, holders, private_folder, registry
 from provisioning.enrolment import Desk, Enrolled, Request
 from provisioning.flash_files import SECRET_NAMES, HallFacts
 from provisioning.registry import Registry
@@ -33,6 +33,7 @@ class HallFolder:
         self.facts_file = path / "hall.json"
         self.registry_file = path / "gateway" / "registry.json"
         self.central_devices_file = path / "central" / "devices.json"
+        self.releases = path / "gateway" / gateway_settings.RELEASES_FOLDER
 
     def flash(self, device: str) -> Path:
         """The folder that becomes the flash of `device`."""
@@ -53,6 +54,10 @@ class HallFolder:
         """The registry as it stands. Raises RegistryError when it is damaged."""
         return registry.from_text(self._read("gateway/registry.json").decode())
 
+    def release_keys(self) -> tuple[bytes, ...]:
+        """Public keys of the holders of releases, 65 bytes each. Raises HolderError when the file is damaged."""
+        return holders.publics(self._read(f"gateway/{holders.PUBLICS_NAME}"))
+
     def desk(self, suite: HostSuite) -> Desk:
         """The enrolment desk of this hall."""
         host, port, server_name = gateway_settings.broker_of(self._read("gateway/gateway.toml").decode())
@@ -63,6 +68,7 @@ class HallFolder:
             server_name=server_name,
             gateway_agreement=device_keys.public_of(suite, self._read("gateway/agreement.key")),
             command_public=device_keys.public_of(suite, self._read("gateway/command.key")),
+            release_keys=self.release_keys(),
         )
         enrolment = authority.load(self._read("ca/enrol.pem"), self._read("ca/enrol.key"))
         root = x509.load_pem_x509_certificate(self._read("gateway/root.pem"))
@@ -73,7 +79,7 @@ class HallFolder:
 
         Raises RegistryError, AuthorityError, SettingsError, FolderError; nothing has changed then.
         """
-        with self._alone():
+        with self.alone():
             before = self.registry()
             registry.check_new(before, request.name, request.kind, request.place)
             enrolled = self.desk(suite).enrol(request, now)
@@ -85,7 +91,7 @@ class HallFolder:
 
     def revoke_device(self, name: str, now: datetime.datetime) -> None:
         """Revoke `name` from now on. Raises RegistryError when there is no such device, or it is revoked already."""
-        with self._alone():
+        with self.alone():
             self._replace_registry(registry.revoke(self.registry(), name, int(now.timestamp())))
 
     def write_flash(self, enrolled: Enrolled) -> None:
@@ -103,7 +109,7 @@ class HallFolder:
             raise FolderError(f"{self.path / name}: {error.strerror}; is {self.path} the folder of a hall?") from None
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Two technicians do not change one hall at a time: the second waits."""
         self.hall()  # says so where there is no hall
         with private_folder.held(self.facts_file):

@@ -39,14 +39,18 @@ def write_public(path: Path, content: bytes) -> None:
     write(path, content, PUBLIC_MODE)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Put `content` in place of the file `path` in one step: a reader sees the old or the new, never a half."""
-    mode = path.stat().st_mode & 0o777
+def put(path: Path, content: bytes, mode: int) -> None:
+    """Put `content` at `path` in one step, whether there is a file or not: a reader never sees a half."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)  # left by a run that was cut off
     write(fresh, content, mode)
     fresh.replace(path)
     sync(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """put() in place of a file that is there, with the mode that it has."""
+    put(path, content, path.stat().st_mode & 0o777)
 
 
 def sync(folder: Path) -> None:

@@ -24,6 +24,7 @@ from gateway.opening import Arrival, Opener
 from gateway.orders import Orders
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
+from gateway.releases import Releases
 from gateway.visits import VisitBook, Visits
 from protocol import sign1, topic
 
@@ -54,6 +55,7 @@ class GatewayHall:
         inbox=1000,
         settings=SETTINGS,
         sensor_password=None,
+        release_publics=(),
     ):
         self.folder = folder
         self.real = TurnedClock()
@@ -72,6 +74,7 @@ class GatewayHall:
                 json.dumps({"version": 3, "staff": [{"slot": 1, "number": "S001", "name": "陈晓梅"}]})
             )
         self.desired = settings, sensor_password
+        self.release_publics = release_publics
         self._make(SUITE.load_private(agreement), quarantine, IntakeSettings(batch, 5, inbox))
         if started:
             self.intake.start()
@@ -91,6 +94,7 @@ class GatewayHall:
             DesiredSettings(self.ledger, *self.desired),
             self.registry,
             RosterFile(self.folder / "roster.json"),
+            Releases(self.folder / "releases", self.release_publics, SUITE, self.metrics),
             self.clock,
             self._publish,
             lambda: self.linked,

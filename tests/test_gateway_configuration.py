@@ -45,6 +45,9 @@ MISTAKES = [
     (r'url = "https://', 'url = "http://', r"\[central\] url: must begin with https://"),
     (r'cert = "https.pem"\n', "", r"\[page\] cert and key: give both, or neither"),
     (r'host = "127.0.0.1"\nport = 8443\ncert.*\nkey.*\n', 'host = "0.0.0.0"\n', r"\[page\] host: .*only 127.0.0.1"),
+    (r'keys = "release.pub"', 'keys = "rel.pub"', r"\[releases\] keys: there is no file .*rel.pub; check the path"),
+    (r'keys = "release.pub"\n', "", r"\[releases\] keys: is missing; add it"),
+    (r'folder = "releases"', "folder = 1", r"\[releases\] folder: must be text"),
     (r"\Z", "\n[clock]\nspeed = 60\n", r"\[clock\] origin_s: is missing; a simulated clock needs"),
     (r"\Z", "\n[clock]\nspeed = -1\n", r"\[clock\] speed: must be a number from"),
     (r"\Z", '\n[devices]\nlanguage = "fr"\n', r"\[devices\] language: must be one of zh, en"),
@@ -100,6 +103,29 @@ def test_plain_http_is_allowed_on_loopback_only(toml):
 def test_a_hall_without_central_system_forwards_nothing(toml):
     toml.write_text(re.sub(r"\[central\]\n[^\[]*", "", toml.read_text()))
     assert configuration.load(toml).central is None
+
+
+def test_a_hall_without_releases_leaves_its_devices_as_they_are(toml):
+    toml.write_text(re.sub(r"\[releases\]\n[^\[]*", "", toml.read_text()))
+    assert configuration.load(toml).releases is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "must hold 3 different keys; copy the hall's release"),
+        (lambda path: path.write_bytes(path.read_bytes()[:65] * 3), "must hold 3 different keys"),
+        (lambda path: path.write_bytes(bytes(195)), "must hold 3 different keys"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), "is damaged; copy the hall's release.pub"),
+        (lambda path: path.unlink(), "cannot be read"),
+    ],
+)
+def test_bad_release_keys_are_named(toml, spoil, message):
+    path = configuration.load(toml).releases.keys
+    assert len(keys.release_keys(path, HostSuite())) == 3
+    spoil(path)
+    with pytest.raises(ConfigurationError, match=rf"\[releases\] keys: .*{message}"):
+        keys.release_keys(path, HostSuite())
 
 
 def test_a_simulated_clock_goes_on_after_a_restart():

@@ -72,7 +72,7 @@ def test_a_ledger_of_another_version_is_refused(tmp_path):
 
 def _as_made_by_the_first_version(path):
     with sqlite3.connect(path) as connection:
-        for column in ("drift_ppm", "unknown_fingers"):
+        for column in ("drift_ppm", "unknown_fingers", "release_sequence", "refused_sequence"):
             connection.execute(f"ALTER TABLE heartbeat DROP COLUMN {column}")
         connection.execute("DROP INDEX quarantine_topic")
         connection.execute("PRAGMA user_version=1")
@@ -87,13 +87,16 @@ def test_a_ledger_of_the_first_version_goes_on_with_all_it_holds(hall, device, t
     assert ledger.last_position() == 2
     found = ledger.heartbeats()["e-001"]
     assert (found.head, found.drift_ppm, found.unknown_fingers) == (2, None, None)
-    assert ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar()) == 3
+    assert (found.release_sequence, found.refused_sequence) == (None, None)
+    version = ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar())
+    assert version == schema.SCHEMA_VERSION
     indexes = ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA index_list(quarantine)").all())
     assert "quarantine_topic" in {row[1] for row in indexes}
     ledger.close()
     again = GatewayHall(tmp_path, keys=hall.keys)
-    again.take((device, device.heartbeat(DRIFT_PPM=-31)))
-    assert again.ledger.heartbeats()["e-001"].drift_ppm == -31
+    again.take((device, device.heartbeat(DRIFT_PPM=-31, RELEASE=5, UPDATE_REFUSED=6)))
+    found = again.ledger.heartbeats()["e-001"]
+    assert (found.drift_ppm, found.release_sequence, found.refused_sequence) == (-31, 5, 6)
     again.stop()
 
 

@@ -11,10 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
+from firmware import identity
 from gateway import configuration, keys, tokens
 from gateway import registry as gateway_registry
 from protocol import cbor
 from protocol.suite_host import HostSuite
+from provisioning import flash_files
 from provisioning import hall as hall_module
 from provisioning.authority import AuthorityError
 from provisioning.cli import main
@@ -30,6 +32,8 @@ hall.json
 ca/root.pem ca/root.key ca/enrol.pem ca/enrol.key
 gateway/gateway.toml gateway/tls.pem gateway/tls.key gateway/https.pem gateway/https.key gateway/agreement.key
 gateway/command.key gateway/central.pub gateway/registry.json gateway/roster.json gateway/root.pem
+release/holder-1/release.key release/holder-2/release.key release/holder-3/release.key
+release/holder-1/release.pub release/holder-2/release.pub release/holder-3/release.pub gateway/release.pub
 gateway/audit.token gateway/business.token gateway/central.token gateway/technician.token
 broker/server.pem broker/server.key broker/clients.pem
 central/server.pem central/server.key central/hpke.key central/token central/devices.json central/root.pem
@@ -74,7 +78,7 @@ def test_no_one_else_reads_a_secret_or_enters_a_folder_whatever_the_umask(tmp_pa
             assert mode == 0o600, path
         else:
             assert mode == 0o644, path
-    assert secrets == 10 + 4 + 3 * 2, "every kind of secret was seen"
+    assert secrets == 13 + 4 + 3 * 2, "every kind of secret was seen"
 
 
 def test_a_hall_that_stands_is_never_overwritten(hall_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +124,7 @@ def _scalar(path: Path) -> int:
 
 def test_every_key_of_a_hall_is_its_own(hall_dir: Path) -> None:
     numbers = [_scalar(path) for path in hall_dir.rglob("*.key")]
-    assert len(numbers) == 9 + 3 * len(DEVICES)
+    assert len(numbers) == 12 + 3 * len(DEVICES)
     assert len(set(numbers)) == len(numbers)
 
 
@@ -160,7 +164,19 @@ def test_the_flash_tells_a_device_who_it_is_and_whom_to_trust(hall_dir: Path) ->
         7: "D1",
         8: gateway_public[0],
         9: gateway_public[1],
+        11: [
+            suite.public_bytes(suite.load_private((hall_dir / f"release/holder-{n}/release.key").read_bytes()))
+            for n in (1, 2, 3)
+        ],
     }
+
+
+def test_keys_in_device_cbor_are_the_ones_that_firmware_reads() -> None:
+    ours, theirs = vars(flash_files), vars(identity)
+    names = {"GATEWAY_AGREEMENT": "GATEWAY_KEY", "COMMAND_PUBLIC": "COMMAND_KEY"}
+    same = ("DEVICE", "HALL", "KIND", "BROKER_HOST", "BROKER_PORT", "SERVER_NAME", "PLACE", "BUILT_S", "RELEASE_KEYS")
+    for name in (*same, *names):
+        assert ours[name] == theirs[names.get(name, name)], name
 
 
 def test_the_registry_holds_the_public_halves_of_the_keys_on_each_flash(hall_dir: Path) -> None:
@@ -202,6 +218,11 @@ def test_the_gateway_takes_its_folder_as_it_is(hall_dir: Path) -> None:
     roster = gateway_registry.RosterFile(settings.roster).current()
     assert [row[:2] for row in roster.rows] == [(1, "S001"), (2, "S002"), (3, "S003"), (4, "S004")]
     assert [row.administrator for row in roster.rows] == [True, False, False, False], "somebody must let others enrol"
+    assert settings.releases is not None
+    assert settings.releases.folder == hall_dir / "gateway" / "releases"
+    holders = [hall_dir / f"release/holder-{number}" for number in (1, 2, 3)]
+    publics = [(folder / "release.pub").read_bytes() for folder in holders]
+    assert publics == [b"".join(keys.release_keys(settings.releases.keys, HostSuite()))] * 3
     granted = tokens.of_api(settings)
     assert len({granted.business, granted.audit, granted.technician}) == 3
 

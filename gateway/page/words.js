@@ -45,6 +45,7 @@ const WORDS = {
     events: {
       1: "开始新的记录流", 2: "设备启动", 3: "时钟被调整", 4: "防拆开关打开", 5: "存储已满", 6: "自检", 7: "指纹未登记", 8: "故障",
       9: "异常重启", 10: "开门前检查", 11: "录入指纹", 12: "删除指纹", 13: "密钥已清除", 14: "设备停用", 15: "拒绝录入指纹",
+      16: "拒绝升级", 17: "升级包已安装", 18: "升级完成", 19: "升级回退",
     },
     event: "设备事件 {code}",
     speed: "{speed} 倍速模拟",
@@ -95,6 +96,7 @@ const WORDS = {
       1: "new record stream", 2: "device started", 3: "clock was stepped", 4: "case opened", 5: "storage full",
       6: "self-check", 7: "unknown finger", 8: "fault", 9: "crash", 10: "opening check", 11: "finger enrolled",
       12: "finger deleted", 13: "keys erased", 14: "decommissioned", 15: "enrolment refused",
+      16: "update refused", 17: "update installed", 18: "update confirmed", 19: "update reverted",
     },
     event: "device event {code}",
     speed: "simulated, {speed}× speed",
