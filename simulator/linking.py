@@ -74,6 +74,7 @@ class _Linker(ast.NodeTransformer):
         self._part = program.parts[module]
         self._imports: dict[str, tuple[str, str]] = {}
         self._bound: list[tuple[bool, set[str]]] = []  # scopes from outside: is it a class, names
+        self._late: list[dict[str, str]] = []  # of the same scopes: name of a module that is loaded there -> module
         self._own = _stored(tree.body)
         self.foreign: set[str] = set()
 
@@ -83,7 +84,8 @@ class _Linker(ast.NodeTransformer):
         part = self._program.parts[module]
         if part == self._part:
             return ast.Name(new, context)
-        self.foreign.add(part)
+        if not any(module in scope.values() for scope in self._late):
+            self.foreign.add(part)
         return ast.Attribute(ast.Name(_alias(part), ast.Load()), new, context)
 
     def _is_local(self, name: str) -> bool:
@@ -99,6 +101,11 @@ class _Linker(ast.NodeTransformer):
             self._imports[alias.asname or alias.name] = (module, alias.name)
         if len(inside) < len(node.names):
             return node  # of the interpreter
+        late = [alias for alias in inside if self._is_late(f"{module}.{alias.name}")]
+        if late:
+            self._late[-1] |= {alias.asname or alias.name: f"{module}.{alias.name}" for alias in late}
+            parts = sorted({self._program.parts[f"{module}.{alias.name}"] for alias in late})
+            return ast.ImportFrom(module, [ast.alias(_alias(part)) for part in parts], 0)
         loaded = self._program.parts.get(module, self._part)
         if loaded == self._part or not self._bound:
             return None
@@ -107,6 +114,10 @@ class _Linker(ast.NodeTransformer):
             del self._imports[alias.asname or alias.name]
             self._bound[-1][1].add(alias.asname or alias.name)
         return ast.ImportFrom(loaded, names, 0)
+
+    def _is_late(self, module: str) -> bool:
+        """True for a module of another part that a function imports: it is loaded only where it is needed."""
+        return bool(self._bound) and self._program.parts.get(module, self._part) != self._part
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if self._is_local(node.id):
@@ -141,6 +152,7 @@ class _Linker(ast.NodeTransformer):
         arguments.defaults = [self.visit(one) for one in arguments.defaults]
         everyone = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
         self._bound.append((False, _stored(body) | {one.arg for one in everyone if one}))
+        self._late.append({})
         for one in everyone:
             if one:
                 one.annotation = None
@@ -150,6 +162,7 @@ class _Linker(ast.NodeTransformer):
         elif isinstance(node, ast.Lambda):
             node.body = self.visit(node.body)
         self._bound.pop()
+        self._late.pop()
         return node
 
     def _visit_all(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
@@ -160,8 +173,10 @@ class _Linker(ast.NodeTransformer):
         if not self._bound:
             node.name = self._program.globals[self._module, node.name]
         self._bound.append((True, _stored(node.body)))
+        self._late.append({})
         node.body = self._visit_all(node.body)
         self._bound.pop()
+        self._late.pop()
         return node
 
     def visit_Global(self, node: ast.Global) -> ast.Global:
