@@ -179,6 +179,10 @@ class Journal:
     def lost(self):
         return self.head > 0 and self.head_hash == bytes(16)
 
+    def unused_bytes(self):
+        """How much of the quota no segment takes yet: nothing else may take it either."""
+        return (self._segments_max - len(self._firsts)) * BLOCK_BYTES
+
     def pending(self):
         """How many records have no receipt yet."""
         return self.head - self.through

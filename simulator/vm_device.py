@@ -52,6 +52,11 @@ LAYOUT = rom.Layout(
         "firmware.erasure": (),
         "firmware.retirement": (),
         "firmware.locked": (),
+        "firmware.loader": (),
+        "firmware.slot": (),
+        "firmware.twin_file": (),
+        "firmware.trial": (),
+        "firmware.update": ("firmware.bundle", "protocol.release"),
     },
 )
 _PACKAGES = Path(__file__).parent.parent

@@ -11,8 +11,22 @@ import pytest
 pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("firmware_vm")]
 
 # Plain modules, as micropython_run.py asks for: no pytest, and nothing that MicroPython lacks.
-PORTABLE = ("test_firmware_crash", "test_firmware_erasure", "test_firmware_journal")
-SHARED = ("flash_root.py", "micropython_session.py", "sealed_pair.py", "suites.py", "vector_files.py", "refusing.py")
+PORTABLE = (
+    "test_firmware_crash",
+    "test_firmware_erasure",
+    "test_firmware_journal",
+    "test_firmware_slot",
+    "test_firmware_update",
+)
+SHARED = (
+    "flash_root.py",
+    "micropython_session.py",
+    "refusing.py",
+    "sealed_pair.py",
+    "suites.py",
+    "updating_device.py",
+    "vector_files.py",
+)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ PROGRAM = {
         "    found = [one.area(), one.gap, one.name, settings.area(one), one.title(width=limits.WIDTH)]\n"
         "    try:\n        while True:\n            one.grow()\n            _count()\n"
         "    except word.Broken as error:\n        found.append(error.reason)\n"
-        "    area = lambda area: area + limits.AREA\n    return found + [area(_calls), one.count] + [_late(n) for n in range(2)]\n"
+        "    area = lambda area: area + limits.AREA\n    return found + [area(_calls), one.count, _late(0), _late(1)]\n"
         "def _late(more):\n    from house import late\n    return (lambda: late.depth() + more)()\n"
     ),
 }
