@@ -62,7 +62,7 @@ class Board(DeskBoard):
         return await self.dial()
 
     def free_flash_bytes(self):
-        return 1000000
+        return 2000000
 
 
 class Bench:
