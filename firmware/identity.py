@@ -18,7 +18,7 @@ REMOVAL = "/removal"
 # A file that says that the device was decommissioned (see retirement.py).
 RETIRING = "/retiring"
 # Which program runs (see slot.py): as soon as another one than the board was delivered with was ever to be.
-SLOT = "/slot.1"
+SLOT = "/slot.0"
 # What is fetched of an update so far, and the notice that speaks of it (see update.py).
 UPDATE, UPDATE_NOTICE = "/update", "/update.notice"
 

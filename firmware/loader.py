@@ -25,13 +25,13 @@ def program(root=""):
         sys.path.insert(0, root + slot.FOLDERS[pointer.active])
     _forget()
     try:
-        from firmware import main
+        from firmware.main import run
     except Exception:
         if pointer.active:
             pointer.fail_import()
             slot.store(root, pointer)
         raise
-    return main.run
+    return run
 
 
 def _forget():

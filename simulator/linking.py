@@ -109,11 +109,17 @@ class _Linker(ast.NodeTransformer):
         loaded = self._program.parts.get(module, self._part)
         if loaded == self._part or not self._bound:
             return None
-        names = [ast.alias(self._program.globals[module, a.name], a.asname or a.name) for a in node.names]
+        names = [ast.alias(self._found_as(module, a.name, loaded), a.asname or a.name) for a in node.names]
         for alias in inside:  # loaded only where it is needed: the import stays
             del self._imports[alias.asname or alias.name]
             self._bound[-1][1].add(alias.asname or alias.name)
         return ast.ImportFrom(loaded, names, 0)
+
+    def _found_as(self, module: str, name: str, part: str) -> str:
+        """What a part calls a global of this module. Its own module's names are found where they were: what is loaded
+        late may be another program's, like that of an update.
+        """
+        return name if module == part else self._program.globals[module, name]
 
     def _is_late(self, module: str) -> bool:
         """True for a module of another part that a function imports: it is loaded only where it is needed."""

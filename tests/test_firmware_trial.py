@@ -172,6 +172,10 @@ async def test_a_refused_update_is_told_and_the_next_one_is_taken():
     await asyncio.sleep(5)
     assert told(bench) == [[event.UPDATE_REFUSED, 6, "truncated"]]
     assert beat(bench) == [0, None, None, 6]
+    bench.cut_power()
+    bench.boot()
+    bench.tell_time()
+    assert beat(bench) == [0, None, None, 6]
     offer(bench, sequence=7)
     assert beat(bench) == [0, 7, 0, 6]
 

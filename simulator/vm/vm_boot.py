@@ -11,6 +11,6 @@ vfs.mount(vfs.VfsLfs2(FlashDevice(os.getenv("HALLSEAL_FLASH"))), "/flash")
 from firmware import loader  # noqa: E402
 
 run = loader.program("/flash")
-del loader  # it stays nowhere
+del loader  # nothing of it stays in the heap
 run("/flash", speed=int(os.getenv("HALLSEAL_SPEED")), beside=bench.serve)
 raise SystemExit(1)  # not even a board was to be had
