@@ -44,7 +44,7 @@ class Clock:
         self._button = PushButton(board.button, board.button_edge, board.network_clock)
         self._punches = Punches(device)
         self._notice = Notice(board.display, device)
-        self._check = SelfCheck(device, self._notice, self._probe)
+        self.check = SelfCheck(device, self._notice, self._probe)
         self._faulty = True
         self._told = False
         self._held = False
@@ -73,6 +73,11 @@ class Clock:
         """A text on the display; once it is held the reason for that stays."""
         if not self._held:
             self._notice.show(word, *values)
+
+    @property
+    def busy(self):
+        """True while somebody enrols."""
+        return self._in_dialogue
 
     def counts(self):
         """What only the heartbeat of a clock has."""
@@ -167,7 +172,7 @@ class Clock:
         self.show("sensor")
         if not self._told and report(self._device, event.FAULT, error.code, "sensor: %s" % error):
             self._told = True
-            self._check.told |= SENSOR
+            self.check.told |= SENSOR
 
     async def _probe(self):
         """SENSOR while the sensor does not answer, BUTTONS while the button is jammed."""
@@ -299,4 +304,4 @@ class Clock:
 
     async def run(self):
         """For ever."""
-        await asyncio.gather(self._listen(), self._watch(), self._ready(), self._check.run())
+        await asyncio.gather(self._listen(), self._watch(), self._ready(), self.check.run())

@@ -17,15 +17,16 @@ What an app may use (see evaluator.py and clock.py):
     device.quiet        True in the hall's quiet hours
     device.retiring     True once it was decommissioned: nothing more is to be told of it
 What an app offers: App(device), async run(), on_command(Command) for what is not for every device, on_receipt(),
-thanks (count), status_word (what the display says), counts() (claims that only its heartbeat has), hold(word) (take
-nothing any more, and say so), async forget() (erase what its peripherals know; True when that is done).
+thanks (count), status_word (what the display says), counts() (claims that only its heartbeat has), busy (somebody is
+being served), check (its SelfCheck), hold(word) (take nothing any more, and say so), async forget() (erase what its
+peripherals know; True when that is done).
 """
 
 import asyncio
 
 from firmware import inbox, schedule, uplink
 from firmware.draft import Draft
-from firmware.identity import RETIRING, SECRETS, has_file
+from firmware.identity import RETIRING, SECRETS, SLOT, UPDATE_NOTICE, has_file
 from firmware.journal import Journal, JournalFull, quota_bytes
 from firmware.recorder import Recorder
 from firmware.self_check import report
@@ -42,6 +43,15 @@ VERSION = "0.1.0"
 _FEED_MS = 1000
 
 
+def _pointer(root):
+    """Pointer of this flash (see slot.py); None for a board that runs what it was delivered with: nothing is loaded."""
+    if not has_file(root, SLOT):
+        return None
+    from firmware import slot
+
+    return slot.load(root)
+
+
 class Device:
     """board: see board_evaluator.py. suite: DeviceSuite or HostSuite. identity: Identity. make_app: App class."""
 
@@ -50,8 +60,11 @@ class Device:
         board.trust(identity.tls_files())
         signer = Signer(suite, identity.signing_key)
         self.board = board
+        self.suite = suite
         self.clock = board.clock
         self.identity = identity
+        self.pointer = _pointer(identity.root)
+        self.update = None
         self.uptime = Uptime(board.clock)
         self.wall_clock = WallClock(suite, self.uptime, identity.root, identity.built_s)
         self.settings = Settings(identity.root)
@@ -65,7 +78,7 @@ class Device:
         self._draft = Draft(suite, identity, self.journal, self.recorder.totals())
         self.presses, self.newest_kept = self._draft.presses, self._draft.newest
         self._link(suite, channel)
-        self._retire_now = asyncio.Event()
+        self._called = asyncio.Event()
         self.retiring = has_file(identity.root, RETIRING)
         self.app = make_app(self)
         try:
@@ -73,6 +86,8 @@ class Device:
             self.record(record.EVENT, {event.CODE: event.BOOT, event.TEXT: board.boot_reason()})
         except (JournalFull, OSError):  # whoever cannot boot never gets the receipt that makes room
             pass
+        if identity.takes_updates and has_file(identity.root, UPDATE_NOTICE):
+            self._load_update()
 
     def _link(self, suite, channel):
         identity = self.identity
@@ -128,6 +143,8 @@ class Device:
         except JournalFull:
             self._say_full(kind)
             raise
+        if self.update:
+            self.update.give_way()
         self.uplink.wake()
         return seq
 
@@ -172,15 +189,43 @@ class Device:
 
         retirement.begin(self.identity.root)
         self.retiring = True
-        self._retire_now.set()
+        self._called.set()
 
-    async def _retire(self):
-        """Wait for the command, for ever where none comes."""
-        if not self.retiring:
-            await self._retire_now.wait()
+    async def _rarely(self):
+        """What comes once in months, and is not loaded before: trial of a program, update, retirement."""
+        if self.pointer and self.pointer.state:
+            from firmware import trial
+
+            await trial.settle(self)
+        while not self.retiring:
+            if self.update:
+                await self.update.run()
+            self._called.clear()
+            await self._called.wait()
         from firmware import retirement
 
         await retirement.retire(self)
+
+    def _load_update(self):
+        """An update is there, or on its way."""
+        from firmware import slot
+        from firmware.update import Update
+
+        self.pointer = self.pointer or slot.Pointer()
+        self.update = Update(self)
+
+    def _on_update(self, found):
+        """Not while a trial runs: the spare slot is its way back."""
+        if not self.identity.takes_updates or self.retiring or (self.pointer and self.pointer.state):
+            return
+        if found.kind == command.UPDATE_NOTICE:
+            if not self.update:
+                self._load_update()
+            self.update.on_notice(found.claims[command.RELEASE])
+            self._called.set()
+        elif self.update:
+            claims = found.claims
+            self.update.on_chunk(claims[command.SEQUENCE], claims[command.OFFSET], claims[command.DATA])
 
     async def _open_stream(self):
         await self.board.connect()
@@ -201,6 +246,8 @@ class Device:
             self.settings.store(found)
         elif found.kind == command.DECOMMISSION:
             self._decommission()
+        elif found.kind in (command.UPDATE_NOTICE, command.UPDATE_CHUNK):
+            self._on_update(found)
         else:
             self.app.on_command(found)
 
@@ -231,8 +278,18 @@ class Device:
         }
         if self.wall_clock.drift_ppm is not None:
             claims[heartbeat.DRIFT_PPM] = self.wall_clock.drift_ppm
+        if self.identity.takes_updates:
+            self._count_update(claims)
         claims.update(self.app.counts())
         return self.recorder.heartbeat(claims)
+
+    def _count_update(self, claims):
+        pointer, update = self.pointer, self.update
+        claims[heartbeat.RELEASE] = pointer.sequence if pointer else 0
+        if pointer and pointer.refused:
+            claims[heartbeat.UPDATE_REFUSED] = pointer.refused
+        if update and update.notice:
+            claims[heartbeat.UPDATE_SEQUENCE], claims[heartbeat.UPDATE_BYTES] = update.notice.sequence, update.at
 
     async def _beat(self):
         while True:
@@ -248,7 +305,7 @@ class Device:
 
     async def run(self):
         """For ever. Ends only with the exception of a part that failed; main.py turns that into a reboot."""
-        await asyncio.gather(self._feed(), self._beat(), self.app.run(), self.uplink.run(), self._retire())
+        await asyncio.gather(self._feed(), self._beat(), self.app.run(), self.uplink.run(), self._rarely())
 
     def status(self):
         """What a test bench asks: counts by kind as [ratings, punches, events], and the way to the gateway."""

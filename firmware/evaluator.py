@@ -44,7 +44,7 @@ class Evaluator:
         self._buttons = Buttons(board.buttons, board.edge, board.network_clock)
         self._signals = Signals(device)
         self._notice = Notice(board.display, device)
-        self._check = SelfCheck(device, self._notice, self._probe)
+        self.check = SelfCheck(device, self._notice, self._probe)
         self._visit = None
         self._answered = [_mark(number_in(device.newest_kept))]
         self._ballot = None
@@ -66,6 +66,11 @@ class Evaluator:
     def language(self):
         """Of the next text."""
         return self._notice.language
+
+    @property
+    def busy(self):
+        """True while somebody is asked or answers."""
+        return self._visit is not None or self._ballot is not None
 
     def counts(self):
         """An evaluator has none."""
@@ -257,4 +262,4 @@ class Evaluator:
     async def run(self):
         """For ever. Ends only with the exception of a part that failed, a timer's included."""
         self._rest()
-        await asyncio.gather(self._listen(), self._check.run(), self._signals.run(), self._fail())
+        await asyncio.gather(self._listen(), self.check.run(), self._signals.run(), self._fail())

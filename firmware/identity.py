@@ -17,6 +17,10 @@ CRASH = "/crash"
 REMOVAL = "/removal"
 # A file that says that the device was decommissioned (see retirement.py).
 RETIRING = "/retiring"
+# Which program runs (see slot.py): as soon as another one than the board was delivered with was ever to be.
+SLOT = "/slot.0"
+# What is fetched of an update so far, and the notice that speaks of it (see update.py).
+UPDATE, UPDATE_NOTICE = "/update", "/update.notice"
 
 
 def read_file(path):
@@ -33,8 +37,9 @@ def has_file(root, path):
 class Identity:
     """device, hall, kind, broker_host, broker_port, server_name, place (window or door), built_s (UTC); key bytes.
 
-    is_locked: True when the keys were erased: such a device says so, and nothing else. Raises OSError or ValueError
-    when the flash was not provisioned completely: such a device must not run.
+    takes_updates: True when it knows whose releases to believe. is_locked: True when the keys were erased: such a
+    device says so, and nothing else. Raises OSError or ValueError when the flash was not provisioned completely: such a
+    device must not run.
     """
 
     def __init__(self, root):
@@ -52,10 +57,15 @@ class Identity:
         if self.kind not in (EVALUATOR, CLOCK) or not self.server_name:
             raise ValueError("device.cbor")
         self.root = root
+        self.takes_updates = RELEASE_KEYS in fields
         self.is_locked = has_file(root, ERASED)
         if not self.is_locked:
             self.signing_key = read_file(root + "/signing.key")
             self.agreement_key = read_file(root + "/agreement.key")
+
+    def release_keys(self):
+        """Public keys of the three holders, 65 bytes each; read anew for each notice, like the TLS files."""
+        return cbor.decode_map(read_file(self.root + "/device.cbor"))[RELEASE_KEYS]
 
     def tls_files(self):
         """(certificate, key, authority), DER bytes; read anew for each connection, they need not fill the heap."""

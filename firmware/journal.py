@@ -142,6 +142,10 @@ class Journal:
     def lost(self):
         return self.head > 0 and self.head_hash == bytes(16)
 
+    def unused_bytes(self):
+        """How much of the quota no segment takes yet."""
+        return max(0, self._blocks_max - sum(self._blocks)) * BLOCK_BYTES
+
     def pending(self):
         """How many records have no receipt yet."""
         return self.head - self.through

@@ -74,6 +74,7 @@ class _Linker(ast.NodeTransformer):
         self._part = program.parts[module]
         self._imports: dict[str, tuple[str, str]] = {}
         self._bound: list[tuple[bool, set[str]]] = []  # scopes from outside: is it a class, names
+        self._late: list[dict[str, str]] = []  # of the same scopes: name of a module that is loaded there -> module
         self._own = _stored(tree.body)
         self.foreign: set[str] = set()
 
@@ -83,7 +84,8 @@ class _Linker(ast.NodeTransformer):
         part = self._program.parts[module]
         if part == self._part:
             return ast.Name(new, context)
-        self.foreign.add(part)
+        if not any(module in scope.values() for scope in self._late):
+            self.foreign.add(part)
         return ast.Attribute(ast.Name(_alias(part), ast.Load()), new, context)
 
     def _is_local(self, name: str) -> bool:
@@ -99,14 +101,29 @@ class _Linker(ast.NodeTransformer):
             self._imports[alias.asname or alias.name] = (module, alias.name)
         if len(inside) < len(node.names):
             return node  # of the interpreter
+        late = [alias for alias in inside if self._is_late(f"{module}.{alias.name}")]
+        if late:
+            self._late[-1] |= {alias.asname or alias.name: f"{module}.{alias.name}" for alias in late}
+            parts = sorted({self._program.parts[f"{module}.{alias.name}"] for alias in late})
+            return ast.ImportFrom(module, [ast.alias(_alias(part)) for part in parts], 0)
         loaded = self._program.parts.get(module, self._part)
         if loaded == self._part or not self._bound:
             return None
-        names = [ast.alias(self._program.globals[module, a.name], a.asname or a.name) for a in node.names]
+        names = [ast.alias(self._found_as(module, a.name, loaded), a.asname or a.name) for a in node.names]
         for alias in inside:  # loaded only where it is needed: the import stays
             del self._imports[alias.asname or alias.name]
             self._bound[-1][1].add(alias.asname or alias.name)
         return ast.ImportFrom(loaded, names, 0)
+
+    def _found_as(self, module: str, name: str, part: str) -> str:
+        """What a part calls a global of this module. Its own module's names are found where they were: what is loaded
+        late may be another program's, like that of an update.
+        """
+        return name if module == part else self._program.globals[module, name]
+
+    def _is_late(self, module: str) -> bool:
+        """True for a module of another part that a function imports: it is loaded only where it is needed."""
+        return bool(self._bound) and self._program.parts.get(module, self._part) != self._part
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if self._is_local(node.id):
@@ -141,6 +158,7 @@ class _Linker(ast.NodeTransformer):
         arguments.defaults = [self.visit(one) for one in arguments.defaults]
         everyone = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
         self._bound.append((False, _stored(body) | {one.arg for one in everyone if one}))
+        self._late.append({})
         for one in everyone:
             if one:
                 one.annotation = None
@@ -150,6 +168,7 @@ class _Linker(ast.NodeTransformer):
         elif isinstance(node, ast.Lambda):
             node.body = self.visit(node.body)
         self._bound.pop()
+        self._late.pop()
         return node
 
     def _visit_all(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
@@ -160,8 +179,10 @@ class _Linker(ast.NodeTransformer):
         if not self._bound:
             node.name = self._program.globals[self._module, node.name]
         self._bound.append((True, _stored(node.body)))
+        self._late.append({})
         node.body = self._visit_all(node.body)
         self._bound.pop()
+        self._late.pop()
         return node
 
     def visit_Global(self, node: ast.Global) -> ast.Global:

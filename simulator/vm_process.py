@@ -27,13 +27,16 @@ def pause_s(lives: int) -> float:
 
 
 class VmProcess:
-    """rom: image of the modules. heap: as the VM takes it, "96K". environment: what the boot scripts read.
+    """rom: image of the modules. heap(): of the next boot, as the VM takes it, "96K". environment: of the boot.
 
     off: called when the process has ended. restarts: how often it was started again; cause: of the latest start.
     """
 
-    def __init__(self, rom: Path, heap: str, environment: dict[str, str], log: Path, off: Callable[[], None]) -> None:
-        self._command = [sys.executable, "-m", "simulator.rom", str(rom), "-X", f"heapsize={heap}", str(_START)]
+    def __init__(
+        self, rom: Path, heap: Callable[[], str], environment: dict[str, str], log: Path, off: Callable[[], None]
+    ) -> None:
+        self._rom = rom
+        self._heap = heap
         self._environment = environment
         self._log = log
         self._off = off
@@ -62,7 +65,8 @@ class VmProcess:
         self._limit_s = None  # until the firmware starts its watchdog
         with self._open_log() as log:
             self._process = process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *(sys.executable, "-m", "simulator.rom", str(self._rom)),
+                *("-X", f"heapsize={self._heap()}", str(_START)),
                 cwd=_IMPORTS,
                 env={"PATH": os.environ.get("PATH", ""), **self._environment, "HALLSEAL_CAUSE": str(self.cause)},
                 stdin=asyncio.subprocess.DEVNULL,

@@ -4,6 +4,7 @@ import asyncio
 
 from flash_root import new_root
 from sealed_pair import HALL, Pair, private_key
+from updating_device import publics
 from virtual_time import Clock, until
 
 from firmware.clock import Clock as ClockApp
@@ -35,6 +36,10 @@ class Who:
         self.agreement_key = private_key("agreement of device")
         self.gateway_key = SUITE.public_bytes(SUITE.load_private(private_key("agreement of gateway")))
         self.command_key = pair.command_signer.public_key
+        self.takes_updates = True
+
+    def release_keys(self):
+        return publics(SUITE)
 
     def tls_files(self):
         return b"", b"", b""
@@ -62,7 +67,7 @@ class Board(DeskBoard):
         return KEPT_FREE_BYTES + self._journal_bytes
 
     def free_flash_bytes(self):
-        return 1000000
+        return 2000000
 
 
 class Bench:

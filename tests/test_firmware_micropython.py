@@ -11,15 +11,26 @@ import pytest
 pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("firmware_vm")]
 
 # Plain modules, as micropython_run.py asks for: no pytest, and nothing that MicroPython lacks.
-PORTABLE = ("test_firmware_crash", "test_firmware_erasure", "test_firmware_journal", "test_firmware_journal_damage")
+PORTABLE = (
+    "test_firmware_crash",
+    "test_firmware_erasure",
+    "test_firmware_inbox",
+    "test_firmware_journal",
+    "test_firmware_journal_damage",
+    "test_firmware_recorder",
+    "test_firmware_slot",
+    "test_firmware_update",
+)
 SHARED = (
     "flash_root.py",
     "journal_samples.py",
     "micropython_session.py",
+    "refusing.py",
     "sealed_pair.py",
     "suites.py",
+    "updating_device.py",
     "vector_files.py",
-    "refusing.py",
+    "wire_samples.py",
 )
 
 

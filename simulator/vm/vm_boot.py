@@ -8,7 +8,9 @@ from flash_device import FlashDevice
 
 vfs.mount(vfs.VfsLfs2(FlashDevice(os.getenv("HALLSEAL_FLASH"))), "/flash")
 
-from firmware import main  # noqa: E402
+from firmware import loader  # noqa: E402
 
-main.run("/flash", speed=int(os.getenv("HALLSEAL_SPEED")), beside=bench.serve)
+run = loader.program("/flash")
+del loader  # nothing of it stays in the heap
+run("/flash", speed=int(os.getenv("HALLSEAL_SPEED")), beside=bench.serve)
 raise SystemExit(1)  # not even a board was to be had
