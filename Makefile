@@ -48,6 +48,10 @@ test-micropython: $(TESTING) ## only what runs on the MicroPython VM
 coverage: $(TESTING) ## the suite with branch coverage; the report is printed
 	$(PYTEST) -n $(WORKERS) --dist loadgroup --cov --cov-report=term
 
+.PHONY: firmware
+firmware: $(VENV)/run.stamp ## the bundles of both kinds of devices into build/firmware, with their sizes
+	@$(BIN)/hallseal-provision release build build/firmware
+
 .PHONY: check
 check: $(VENV)/develop.stamp ## lint, format and types; changes nothing
 	$(BIN)/ruff check $(wildcard $(SOURCES))

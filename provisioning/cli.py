@@ -8,17 +8,20 @@ from pathlib import Path
 
 from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
-from provisioning import registry
+from provisioning import registry, release
 from provisioning.authority import AuthorityError
+from provisioning.bundle import BundleError
+from provisioning.device_modules import SourceError
 from provisioning.enrolment import Request
 from provisioning.gateway_settings import Addresses, SettingsError
 from provisioning.hall import make_hall
 from provisioning.hall_folder import FolderError, HallFolder
 from provisioning.hall_plan import HallPlan, PlanError
 from provisioning.registry import RegistryError
+from provisioning.release import BudgetError
 
 # What a technician can put right; everything else is our fault and shows its traceback.
-REFUSALS = (AuthorityError, FolderError, PlanError, RegistryError, SettingsError)
+REFUSALS = AuthorityError, BudgetError, BundleError, FolderError, PlanError, RegistryError, SettingsError, SourceError
 
 _OVERVIEW = """\
 Makes and keeps a hall: its keys, certificates and list of devices.
@@ -27,8 +30,9 @@ Makes and keeps a hall: its keys, certificates and list of devices.
   hallseal-provision device list HALL                  its devices
   hallseal-provision device add HALL --window 07       one more evaluator; --door D3: a clock
   hallseal-provision device revoke HALL e-003          what it sends from now on is refused
+  hallseal-provision release build OUT                 the firmware of every kind of device, one bundle each
 
-The folder holds every secret of the hall: keep it on the technician's machine, closed to others, and copy each part
+The folder of a hall holds every secret of it: keep it on the technician's machine, closed to others, and copy each part
 only to the machine that it belongs to.
 """
 
@@ -63,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hallseal-provision", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    things = parser.add_subparsers(required=True, metavar="hall|device")
+    things = parser.add_subparsers(required=True, metavar="hall|device|release")
     hall = things.add_parser("hall", help="make a new hall").add_subparsers(required=True, metavar="init")
     _init_options(
         hall.add_parser("init", help="make a new hall in a new folder", description=_INIT, formatter_class=_Help)
@@ -74,6 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     _list_options(device.add_parser("list", help="the devices of a hall"))
     _add_options(device.add_parser("add", help="enrol one more device"))
     _revoke_options(device.add_parser("revoke", help="let a device in no more"))
+    releases = things.add_parser("release", help="the firmware of the devices").add_subparsers(
+        required=True, metavar="build"
+    )
+    _build_options(releases.add_parser("build", help="compile it into one bundle for each kind of device"))
     return parser
 
 
@@ -140,6 +148,12 @@ def _revoke_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_revoke)
 
 
+def _build_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="OUT", type=Path, help="folder for the bundles, KIND.bundle")
+    parser.add_argument("--kind", choices=release.KINDS, help="only this kind; without it all")
+    parser.set_defaults(run=_build)
+
+
 def _init(options: argparse.Namespace, now: datetime.datetime) -> int:
     plan = HallPlan(
         hall=options.hall,
@@ -195,6 +209,13 @@ def _revoke(options: argparse.Namespace, now: datetime.datetime) -> int:
     HallFolder(options.folder).revoke_device(options.name, now)
     print(f"{options.name} is revoked. Copy gateway/registry.json to the gateway, which takes it within seconds.")
     print("What the device sends from then on is kept in quarantine; its name is never given again.")
+    return 0
+
+
+def _build(options: argparse.Namespace, now: datetime.datetime) -> int:
+    kinds = (options.kind,) if options.kind else release.KINDS
+    release.build(options.folder, print, kinds)
+    print(f"Written to {options.folder}: {', '.join(f'{kind}.bundle' for kind in kinds)}")
     return 0
 
 

