@@ -41,8 +41,8 @@ def tls_context(files):
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(authority)
-    context.verify_mode = tls.CERT_REQUIRED
-    if context.verify_mode != tls.CERT_REQUIRED:  # never trust the setter alone
+    context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]  # the stubs lack it
+    if context.verify_mode != tls.CERT_REQUIRED:  # type: ignore[attr-defined]  # never trust the setter alone
         raise ValueError("tls")
     return context
 
@@ -93,7 +93,7 @@ class Esp32Board:
             return
         try:
             with open(self._root + "/wifi.cbor", "rb") as file:
-                settings = cbor.decode_map(file.read())
+                settings: dict = cbor.decode_map(file.read())
             self._station.active(True)
             self._station.connect(settings[WIFI_NAME], settings[WIFI_KEY])
         except OSError:  # of the file, or of the driver, with numbers of its own

@@ -13,7 +13,7 @@ import socket
 KEYPAD, I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 250, 251, 252, 253, 254, 255
 
 joined = bytearray(3)  # pins of a row and a column that a key of the keypad joins, 0 for none; level of the row
-parts = {}  # port -> object with change(content), for what the bench sends there
+parts: dict = {}  # port -> object with change(content), for what the bench sends there
 _link = socket.socket()
 _link.setsockopt(6, 1, 1)  # TCP_NODELAY: a wire does not wait for an acknowledgement before its next byte
 _link.connect(socket.getaddrinfo("127.0.0.1", int(os.getenv("HALLSEAL_BENCH")))[0][-1])
