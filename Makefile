@@ -79,8 +79,8 @@ venv: $(TESTING) ## the environments, without running anything
 
 .PHONY: clean
 clean: ## removes the environments and what tools left behind
-	rm -rf $(VENV) $(INTEROP) $(TYPINGS) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* \
-		build hallseal.egg-info
+	rm -rf $(VENV) $(INTEROP) $(TYPINGS) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage \
+		.coverage.* build hallseal.egg-info
 	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment: what a hall and the demo run on first, the tools of developers on top when they are asked for.

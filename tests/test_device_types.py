@@ -18,7 +18,7 @@ PLANTED = {
     "firmware": {
         "import machine\nmachine.Pin(4, machine.Pin.PULL_SIDEWAYS)": "attr-defined",
         "import time\ntime.monotonic()": "attr-defined",
-        "import os\nos.makedirs('a')": "attr-defined",
+        "import hashlib\nhashlib.blake2b(b'')": "attr-defined",
         "import dataclasses": "import-not-found",
         "import network\nnetwork.WLAN(network.STA_IF).conect()": "attr-defined",
         "from firmware.uptime import Uptime\nUptime()": "call-arg",
