@@ -5,6 +5,7 @@ what is C code on a board, so it has few functions, few names, and does at impor
 """
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -43,7 +44,10 @@ async def serve(device):
         head = await reader.readexactly(3)
         size = head[1] << 8 | head[2]
         content = await reader.readexactly(size) if size else b""
-        if head[0] == STATUS:
+        if head[0] == STATUS and content:  # what of the heap is in use
+            gc.collect()
+            send(STATUS, b"%d" % gc.mem_alloc())
+        elif head[0] == STATUS:
             send(STATUS, json.dumps(device.status()).encode())
         elif head[0] == KEYPAD:
             joined[:] = content
