@@ -10,8 +10,8 @@ from pathlib import Path
 from provisioning.registry import CLOCK, EVALUATOR
 
 PACKAGES = ("firmware", "protocol")
-# Where the program of every device begins; what it decides by its kind is below.
-START = "firmware.main"
+# Where every device begins: what this file imports, and by its kind one of the apps below.
+BOOT = "firmware/flash/boot.py"
 APPS = {
     EVALUATOR: ("firmware.board_evaluator", "firmware.evaluator"),
     CLOCK: ("firmware.board_clock", "firmware.clock"),
@@ -38,18 +38,18 @@ def sources(kind: str, root: Path = ROOT) -> Mapping[str, str]:
     """
     others = {module for other, modules in APPS.items() if other != kind for module in modules}
     found: dict[str, str] = {}
-    open_modules = [START, *APPS[kind]]
+    open_modules = [*_imported(BOOT, _read(BOOT, root / BOOT), root), *APPS[kind]]
     while open_modules:
         module = open_modules.pop()
         if module not in found and module not in others:
-            found[module] = _read(module, root)
+            found[module] = _read(module, path_of(module, root))
             open_modules += [*_imported(module, found[module], root), module.split(".")[0]]
     return dict(sorted(found.items()))
 
 
-def _read(module: str, root: Path) -> str:
+def _read(module: str, path: Path) -> str:
     try:
-        return path_of(module, root).read_text("utf-8")
+        return path.read_text("utf-8")
     except OSError:
         raise SourceError(f"the source of {module} is missing") from None
 

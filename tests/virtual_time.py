@@ -12,8 +12,8 @@ import selectors
 LIMIT_S = 7200
 _LOOK_S = 0.005
 _BEGIN_S = 5.0
-# MicroPython on 32 bits: time.ticks_ms() counts to 2**30, 12.4 days. Whatever lasts longer than a second and a half here,
-# and a rating does, meets that moment.
+# MicroPython on 32 bits: time.ticks_ms() counts to 2**30, 12.4 days. Whatever lasts longer than a second and a half,
+# as a rating does, meets that moment.
 TICKS_PERIOD_MS = 1 << 30
 _WRAPS_AT_MS = 6500
 
@@ -59,7 +59,7 @@ def timeless(test):
 
 
 class Clock:
-    """Ticks and sleep of a board, on the time of the running loop. Ticks wrap as a board's do, soon after each begin."""
+    """Ticks and sleep of a board, on the time of the running loop. Its ticks wrap soon after they begin."""
 
     def ticks_ms(self):
         return (round(asyncio.get_running_loop().time() * 1000) - _WRAPS_AT_MS) % TICKS_PERIOD_MS
