@@ -4,12 +4,15 @@ import asyncio
 
 import machine
 
-from firmware.board_esp32 import Esp32Board
+from firmware.board_esp32 import Esp32Board, is_classic
 
-TOUCH_PIN, BUTTON_PIN, TAMPER_PIN = 4, 5, 9
-UART_TX_PIN, UART_RX_PIN = 17, 18
+if is_classic:
+    TOUCH_PIN, BUTTON_PIN, TAMPER_PIN, UART_TX_PIN, UART_RX_PIN = 4, 13, 14, 17, 16
+    SDA_PIN, SCL_PIN = 21, 22
+else:
+    TOUCH_PIN, BUTTON_PIN, TAMPER_PIN, UART_TX_PIN, UART_RX_PIN = 4, 5, 9, 17, 18
+    SDA_PIN, SCL_PIN = 10, 11
 UART_BAUD = 57600  # R503 manual: the sensor's default
-SDA_PIN, SCL_PIN = 10, 11
 I2C_HZ = 400000
 
 

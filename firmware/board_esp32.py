@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import sys
 import time
 
 import machine
@@ -17,6 +18,8 @@ CONNECT_TIMEOUT_MS = 15000
 # time.time() counts from 2000 on an ESP32, from 1970 on other ports.
 _EPOCH_OFFSET_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
 WIFI_NAME, WIFI_KEY = 1, 2
+# Which chip: "Generic ESP32 module with ESP32", or "… with ESP32S3". They have other pins (HARDWARE.md).
+is_classic = sys.implementation[2].endswith("with ESP32")  # type: ignore[index]  # on MicroPython it is a tuple
 
 
 class Clock:

@@ -1,18 +1,21 @@
 """Pins of the evaluator: five lit buttons, display, buzzer, lid switch, and those of a keypad where there is one.
 
-For ESP32-S3: none of them is a strapping pin (0, 3, 45, 46), belongs to USB (19, 20), flash or PSRAM (26 to 37).
+HARDWARE.md says why these. Both boards name them in this way.
 """
 
 import machine
 
-from firmware.board_esp32 import Esp32Board
+from firmware.board_esp32 import Esp32Board, is_classic
 
-# Index 0 is level 1 (非常不满意), index 4 is level 5 (非常满意).
-BUTTON_PINS = (4, 5, 6, 7, 15)
-LED_PINS = (16, 17, 18, 8, 21)
-BUZZER_PIN, TAMPER_PIN = 47, 9
-SDA_PIN, SCL_PIN = 10, 11
-KEYPAD_ROW_PINS, KEYPAD_COLUMN_PINS = (12, 13, 14, 38), (39, 40, 41)
+# Buttons and their lamps: index 0 is level 1 (非常不满意), index 4 is level 5 (非常满意).
+if is_classic:
+    BUTTON_PINS, LED_PINS = (13, 14, 27, 26, 25), (33, 32, 16, 17, 18)
+    BUZZER_PIN, TAMPER_PIN, SDA_PIN, SCL_PIN = 4, 35, 21, 22
+    KEYPAD_ROW_PINS, KEYPAD_COLUMN_PINS = (19, 23, 5, 15), (34, 36, 39)
+else:
+    BUTTON_PINS, LED_PINS = (4, 5, 6, 7, 15), (16, 17, 18, 8, 21)
+    BUZZER_PIN, TAMPER_PIN, SDA_PIN, SCL_PIN = 47, 9, 10, 11
+    KEYPAD_ROW_PINS, KEYPAD_COLUMN_PINS = (12, 13, 14, 38), (39, 40, 41)
 I2C_HZ = 400000
 
 

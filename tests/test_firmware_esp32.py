@@ -5,14 +5,10 @@ No test on the VM would notice, so these play an ESP32, or look at the source.
 
 import ast
 import calendar
-import importlib
-import sys
-import time
-import types
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from esp32_port import Esp32Time, Rtc, UnixTime, load
 from source_tree import Module, modules
 from virtual_time import TICKS_PERIOD_MS
 
@@ -20,56 +16,7 @@ from firmware.buttons import STUCK_MS, Buttons
 from firmware.uptime import Uptime
 from protocol import cbor, heartbeat, limits
 
-EPOCH_2000_S = 946684800
 DAY_MS = 24 * 3600 * 1000
-
-
-class Esp32Time:
-    """time of the ESP32 port: gmtime() of eight numbers from 2000 on, weekday 0 on Monday; ticks of 30 bits."""
-
-    def __init__(self) -> None:
-        self.now_ms = 0
-
-    def gmtime(self, seconds: int) -> tuple[int, ...]:
-        assert isinstance(seconds, int)
-        return tuple(time.gmtime(seconds + EPOCH_2000_S))[:8]
-
-    def ticks_ms(self) -> int:
-        return self.now_ms % TICKS_PERIOD_MS
-
-    def ticks_diff(self, later: int, earlier: int) -> int:
-        assert 0 <= later < TICKS_PERIOD_MS and 0 <= earlier < TICKS_PERIOD_MS
-        half = TICKS_PERIOD_MS // 2
-        return (later - earlier + half) % TICKS_PERIOD_MS - half
-
-
-class UnixTime(Esp32Time):
-    """The same of a port that counts from 1970."""
-
-    def gmtime(self, seconds: int) -> tuple[int, ...]:
-        return tuple(time.gmtime(seconds))[:8]
-
-
-class Rtc:
-    """machine.RTC of the ESP32 port: (year, month, day, weekday, hour, minute, second, fraction); it reads no weekday."""
-
-    utc_s = 0
-
-    def datetime(self, moment: tuple[int, ...]) -> None:
-        assert len(moment) == 8 and all(isinstance(number, int) for number in moment)
-        Rtc.utc_s = calendar.timegm((*moment[:3], *moment[4:7]))
-
-
-def board_module(clock: Esp32Time, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """firmware.board_esp32 as it is loaded on a port with this time."""
-    for name in ("machine", "network", "tls"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setattr(sys.modules["machine"], "RTC", Rtc, raising=False)
-    monkeypatch.setitem(sys.modules, "time", clock)
-    monkeypatch.delitem(sys.modules, "firmware.board_esp32", raising=False)
-    module = importlib.import_module("firmware.board_esp32")
-    monkeypatch.delitem(sys.modules, "firmware.board_esp32")
-    return module
 
 
 @pytest.mark.parametrize("port", [Esp32Time, UnixTime])
@@ -88,7 +35,7 @@ def board_module(clock: Esp32Time, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_the_clock_of_the_board_shows_the_time_that_the_gateway_told(
     port: type[Esp32Time], moment: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = board_module(port(), monkeypatch)
+    module = load("board_esp32", port(), monkeypatch)
     utc_s = calendar.timegm(moment)
     module.Esp32Board.set_time(None, utc_s)
     assert Rtc.utc_s == utc_s
@@ -96,7 +43,7 @@ def test_the_clock_of_the_board_shows_the_time_that_the_gateway_told(
 
 def test_ticks_of_the_board_pass_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Esp32Time()
-    board_clock = board_module(clock, monkeypatch).Clock()
+    board_clock = load("board_esp32", clock, monkeypatch).Clock()
     clock.now_ms = TICKS_PERIOD_MS - 5
     before = board_clock.ticks_ms()
     clock.now_ms += 12
