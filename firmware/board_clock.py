@@ -4,15 +4,12 @@ import asyncio
 
 import machine
 
-from firmware.board_esp32 import Esp32Board, is_classic
+from firmware.board_esp32 import Esp32Board
 
-if is_classic:
-    TOUCH_PIN, BUTTON_PIN, TAMPER_PIN, UART_TX_PIN, UART_RX_PIN = 4, 13, 14, 17, 16
-    SDA_PIN, SCL_PIN = 21, 22
-else:
-    TOUCH_PIN, BUTTON_PIN, TAMPER_PIN, UART_TX_PIN, UART_RX_PIN = 4, 5, 9, 17, 18
-    SDA_PIN, SCL_PIN = 10, 11
+TOUCH_PIN, BUTTON_PIN, TAMPER_PIN = 4, 5, 9
+UART_TX_PIN, UART_RX_PIN = 17, 18
 UART_BAUD = 57600  # R503 manual: the sensor's default
+SDA_PIN, SCL_PIN = 10, 11
 I2C_HZ = 400000
 
 
@@ -26,6 +23,6 @@ class Board(Esp32Board):
         self.touch = self.input_pin(TOUCH_PIN)
         self.button_edge = asyncio.ThreadSafeFlag()
         self.button = self.input_pin(BUTTON_PIN, self.button_edge)
-        self.uart = machine.UART(1, UART_BAUD, tx=machine.Pin(UART_TX_PIN), rx=machine.Pin(UART_RX_PIN), timeout=0)
-        self.tamper = machine.Pin(TAMPER_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
-        self.display = machine.I2C(0, sda=machine.Pin(SDA_PIN), scl=machine.Pin(SCL_PIN), freq=I2C_HZ)
+        self.uart = machine.UART(1, UART_BAUD, tx=self.pin(UART_TX_PIN), rx=self.pin(UART_RX_PIN), timeout=0)
+        self.tamper = self.pin(TAMPER_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+        self.display = machine.I2C(0, sda=self.pin(SDA_PIN), scl=self.pin(SCL_PIN), freq=I2C_HZ)

@@ -18,8 +18,6 @@ CONNECT_TIMEOUT_MS = 15000
 # time.time() counts from 2000 on an ESP32, from 1970 on other ports.
 _EPOCH_OFFSET_S = 946684800 if time.gmtime(0)[0] == 2000 else 0
 WIFI_NAME, WIFI_KEY = 1, 2
-# Which chip: "Generic ESP32 module with ESP32", or "… with ESP32S3". They have other pins (HARDWARE.md).
-is_classic = sys.implementation[2].endswith("with ESP32")  # type: ignore[index]  # on MicroPython it is a tuple
 
 
 class Clock:
@@ -65,9 +63,18 @@ class Esp32Board:
         self.watchdog = machine.WDT(timeout=WATCHDOG_MS)
         self._station = network.WLAN(network.STA_IF)
 
+    def pin(self, number, *mode):
+        """The pin that has this number on an ESP32-S3. mode: as machine.Pin takes it."""
+        # "Generic ESP32 module with ESP32", or "… with ESP32S3"
+        if sys.implementation[2].endswith("with ESP32"):  # type: ignore[index]  # on MicroPython it is a tuple
+            from firmware.classic_pins import PINS
+
+            number = PINS[number]
+        return machine.Pin(number, *mode)
+
     def input_pin(self, number, edge=None):
         """A pin with pull-up that wakes `edge` (that of the board, where none is given) on both edges."""
-        pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
+        pin = self.pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
         woken = edge or self.edge
         pin.irq(lambda _: woken.set(), machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
         return pin

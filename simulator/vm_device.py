@@ -52,6 +52,7 @@ LAYOUT = rom.Layout(
         "firmware.erasure": (),
         "firmware.retirement": (),
         "firmware.locked": (),
+        "firmware.classic_pins": (),
     },
 )
 _PACKAGES = Path(__file__).parent.parent

@@ -49,13 +49,6 @@ class Rtc:
         Rtc.utc_s = calendar.timegm((*moment[:3], *moment[4:7]))
 
 
-class Implementation(tuple):
-    """sys.implementation of MicroPython: a tuple with names; the third is the board."""
-
-    name = "micropython"
-    cache_tag = sys.implementation.cache_tag
-
-
 class Pin:
     """machine.Pin of both chips: it refuses what the chip lacks. used: number -> mode, since the last load()."""
 
@@ -89,9 +82,10 @@ def load(name, clock, monkeypatch, chip=ESP32S3):
             patch.setitem(sys.modules, each, module)
         for each in ours:
             patch.delitem(sys.modules, each, raising=False)
-        patch.setattr(sys, "implementation", Implementation(("micropython", (1, 29, 0, ""), chip, 0)))
         found = importlib.import_module(f"firmware.{name}")
+        board = sys.modules["firmware.board_esp32"]
         for each in ours:
             sys.modules.pop(each, None)
+    board.sys = types.SimpleNamespace(implementation=("micropython", (1, 29, 0, ""), chip, 0))
     monkeypatch.setattr(asyncio, "ThreadSafeFlag", asyncio.Event, raising=False)
     return found

@@ -133,7 +133,7 @@ async def test_a_hall_that_lost_its_power_at_once_comes_back_spread_out():
         link.broker.refusing = True
         link.running = asyncio.create_task(link.uplink.run())
     await asyncio.sleep(90)
-    back_s = links[0].clock.ticks_ms() / 1000
+    back_s = asyncio.get_running_loop().time()
     for link in links:
         link.broker.refusing = False
     await until(lambda: all(link.uplink.online for link in links), BACK_OFF_MAX_MS / 1000 + 1)

@@ -29,10 +29,10 @@ class Bus:
 
 
 def constants(name: str) -> dict[str, Any]:
-    """What a module of the devices says in capitals, without running it; of two chips, what it says for the newer."""
+    """What a module of the devices says in capitals, without running it."""
     tree = next(module.tree for module in modules() if module.name == name)
     found: dict[str, Any] = {}
-    for node in [*tree.body, *(inner for outer in tree.body if isinstance(outer, ast.If) for inner in outer.orelse)]:
+    for node in tree.body:
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 names = target.elts if isinstance(target, ast.Tuple) else [target]
