@@ -172,9 +172,12 @@ class VmDevice:
         """
         return {**await self._ask(b""), "press_to_receipt_ms": list(self.timing.recent_ms)}
 
-    async def live_heap_bytes(self) -> int:
-        """What the device holds of its heap after a collection, in bytes of this VM. Raises as status() does."""
-        return int(await self._ask(b"heap"))
+    async def live_heap_bytes(self) -> tuple[int, int]:
+        """What the device holds of its heap after a collection, and what of that are the modules of simulator/vm, which
+        no board has; in bytes of this VM. Raises as status() does.
+        """
+        live, own = await self._ask(b"heap")
+        return int(live), int(own)
 
     async def _ask(self, content: bytes) -> Any:
         async with self._asking:
