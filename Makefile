@@ -8,6 +8,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 INTEROP := .venv-interop
+TYPINGS := .venv-typings
 SOURCES := firmware gateway protocol provisioning simulator tests
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python3.12 ...` names another.
@@ -25,7 +26,8 @@ LOCKED = $(PIP_INSTALL) --require-hashes -r $(2)
 # Processes of pytest; the machine of a hall and the machine of CI both have two cores.
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -rs
-TESTING = $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp
+TYPED = $(TYPINGS)/esp32/made.stamp $(TYPINGS)/unix/made.stamp
+TESTING = $(VENV)/run.stamp $(VENV)/develop.stamp $(INTEROP)/made.stamp $(TYPED)
 
 .PHONY: help
 help: ## this list
@@ -48,11 +50,17 @@ test-micropython: $(TESTING) ## only what runs on the MicroPython VM
 coverage: $(TESTING) ## the suite with branch coverage; the report is printed
 	$(PYTEST) -n $(WORKERS) --dist loadgroup --cov --cov-report=term
 
+.PHONY: firmware
+firmware: $(VENV)/run.stamp ## the bundles of both kinds of devices into build/firmware, with their sizes
+	@$(BIN)/hallseal-provision release build build/firmware
+
 .PHONY: check
-check: $(VENV)/develop.stamp ## lint, format and types; changes nothing
+check: $(VENV)/develop.stamp $(TYPED) ## lint, format and types; changes nothing
 	$(BIN)/ruff check $(wildcard $(SOURCES))
 	$(BIN)/ruff format --check $(wildcard $(SOURCES))
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file firmware/mypy.ini
+	$(BIN)/mypy --config-file simulator/vm/mypy.ini
 
 .PHONY: fix
 fix: $(VENV)/develop.stamp ## what ruff can mend by itself
@@ -71,8 +79,8 @@ venv: $(TESTING) ## the environments, without running anything
 
 .PHONY: clean
 clean: ## removes the environments and what tools left behind
-	rm -rf $(VENV) $(INTEROP) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* \
-		build hallseal.egg-info
+	rm -rf $(VENV) $(INTEROP) $(TYPINGS) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage \
+		.coverage.* build hallseal.egg-info
 	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment: what a hall and the demo run on first, the tools of developers on top when they are asked for.
@@ -93,6 +101,13 @@ $(VENV)/develop.stamp: $(VENV)/locked.stamp requirements-dev.lock | $(VENV)/run.
 $(INTEROP)/made.stamp: tests/interop/requirements.lock
 	$(call new_venv,$(INTEROP))
 	$(call LOCKED,$(INTEROP),tests/interop/requirements.lock)
+	@touch $@
+
+# What MicroPython offers, as types. No environment: mypy takes the folders in place of CPython's standard library.
+$(TYPINGS)/%/made.stamp: tests/typings/%.lock
+	@rm -rf $(@D)
+	@PYTHONWARNINGS=ignore "$(PYTHON)" -m pip install --root-user-action ignore --no-deps --target $(@D) \
+		--require-hashes -r $<
 	@touch $@
 
 # Without pip of its own: the pip at hand installs into it. Debian keeps what `venv` needs for that in another package.
@@ -116,3 +131,5 @@ lock: ## the lock files anew after a change of pins in pyproject.toml; UPGRADE=1
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --all-extras --group build -c requirements.lock \
 		-o requirements-dev.lock
 	$(COMPILE) $(if $(UPGRADE),--upgrade) tests/interop/requirements.in -o tests/interop/requirements.lock
+	$(COMPILE) --no-deps tests/typings/esp32.in -o tests/typings/esp32.lock
+	$(COMPILE) --no-deps tests/typings/unix.in -o tests/typings/unix.lock

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import sys
 import time
 
 import machine
@@ -41,8 +42,8 @@ def tls_context(files):
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(authority)
-    context.verify_mode = tls.CERT_REQUIRED
-    if context.verify_mode != tls.CERT_REQUIRED:  # never trust the setter alone
+    context.verify_mode = tls.CERT_REQUIRED  # type: ignore[attr-defined]  # the stubs lack it
+    if context.verify_mode != tls.CERT_REQUIRED:  # type: ignore[attr-defined]  # never trust the setter alone
         raise ValueError("tls")
     return context
 
@@ -62,9 +63,18 @@ class Esp32Board:
         self.watchdog = machine.WDT(timeout=WATCHDOG_MS)
         self._station = network.WLAN(network.STA_IF)
 
+    def pin(self, number, *mode):
+        """The pin that has this number on an ESP32-S3. mode: as machine.Pin takes it."""
+        # "Generic ESP32 module with ESP32", or "… with ESP32S3"
+        if sys.implementation[2].endswith("with ESP32"):  # type: ignore[index]  # on MicroPython it is a tuple
+            from firmware.classic_pins import PINS
+
+            number = PINS[number]
+        return machine.Pin(number, *mode)
+
     def input_pin(self, number, edge=None):
         """A pin with pull-up that wakes `edge` (that of the board, where none is given) on both edges."""
-        pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
+        pin = self.pin(number, machine.Pin.IN, machine.Pin.PULL_UP)
         woken = edge or self.edge
         pin.irq(lambda _: woken.set(), machine.Pin.IRQ_FALLING | machine.Pin.IRQ_RISING)
         return pin
@@ -97,7 +107,7 @@ class Esp32Board:
             return
         try:
             with open(self._root + "/wifi.cbor", "rb") as file:
-                settings = cbor.decode_map(file.read())
+                settings: dict = cbor.decode_map(file.read())
             self._station.active(True)
             self._station.connect(settings[WIFI_NAME], settings[WIFI_KEY])
         except OSError:  # of the file, or of the driver, with numbers of its own

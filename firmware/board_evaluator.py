@@ -1,6 +1,7 @@
 """Pins of the evaluator: five lit buttons, display, buzzer, lid switch, and those of a keypad where there is one.
 
-For ESP32-S3: none of them is a strapping pin (0, 3, 45, 46), belongs to USB (19, 20), flash or PSRAM (26 to 37).
+For ESP32-S3: none of them is a strapping pin (0, 3, 45, 46), belongs to USB (19, 20), flash or PSRAM (26 to 37). For a
+classic ESP32 see classic_pins.py.
 """
 
 import machine
@@ -22,12 +23,12 @@ class Board(Esp32Board):
     def __init__(self, root="", speed=1):
         super().__init__(root, speed)
         self.buttons = [self.input_pin(number) for number in BUTTON_PINS]
-        self.leds = [machine.Pin(number, machine.Pin.OUT) for number in LED_PINS]
-        self.buzzer = machine.Pin(BUZZER_PIN, machine.Pin.OUT)
-        self.tamper = machine.Pin(TAMPER_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
-        self.display = machine.I2C(0, sda=machine.Pin(SDA_PIN), scl=machine.Pin(SCL_PIN), freq=I2C_HZ)
+        self.leds = [self.pin(number, machine.Pin.OUT) for number in LED_PINS]
+        self.buzzer = self.pin(BUZZER_PIN, machine.Pin.OUT)
+        self.tamper = self.pin(TAMPER_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+        self.display = machine.I2C(0, sda=self.pin(SDA_PIN), scl=self.pin(SCL_PIN), freq=I2C_HZ)
 
     def keypad(self):
         """(rows, columns) of a keypad (see keypad.py). The config says whether one is there: empty pins cannot tell."""
-        rows = [machine.Pin(number, machine.Pin.OUT) for number in KEYPAD_ROW_PINS]
-        return rows, [machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in KEYPAD_COLUMN_PINS]
+        rows = [self.pin(number, machine.Pin.OUT) for number in KEYPAD_ROW_PINS]
+        return rows, [self.pin(number, machine.Pin.IN, machine.Pin.PULL_UP) for number in KEYPAD_COLUMN_PINS]

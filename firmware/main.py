@@ -16,18 +16,22 @@ RUN_THRESHOLD_BYTES = 6144
 def build(board, suite, who):
     """The device of this identity on this board."""
     if who.kind == identity.EVALUATOR:
-        from firmware.evaluator import Evaluator as App
-    else:
-        from firmware.clock import Clock as App
-    return Device(board, suite, who, App)
+        from firmware.evaluator import Evaluator
+
+        return Device(board, suite, who, Evaluator)
+    from firmware.clock import Clock
+
+    return Device(board, suite, who, Clock)
 
 
 def _board(who, speed):
     if who.kind == identity.EVALUATOR:
         from firmware.board_evaluator import Board
-    else:
-        from firmware.board_clock import Board
-    return Board(who.root, speed)
+
+        return Board(who.root, speed)
+    from firmware.board_clock import Board as ClockBoard
+
+    return ClockBoard(who.root, speed)
 
 
 async def _serve(device, beside):

@@ -2,7 +2,8 @@
 
     make -C ports/esp32 BOARD=ESP32_GENERIC_S3 FROZEN_MANIFEST=<repository>/firmware/manifest.py
 
-Frozen modules run from flash, so that their code costs no heap. include() and package() are the build's own.
+Frozen modules run from flash, so that their code costs no heap. boot.py among them: no file on the flash can take its
+place. include(), module() and package() are the build's own.
 """
 # ruff: noqa: F821
 
@@ -15,3 +16,4 @@ include("$(PORT_DIR)/boards/manifest.py")  # asyncio, and what the port itself n
 for _package in ("protocol", "firmware"):
     _files = [name for name in sorted(os.listdir("../" + _package)) if name.endswith(".py") and name not in HOST_ONLY]
     package(_package, _files, base_path="..")
+module("boot.py", base_path="flash")

@@ -33,7 +33,7 @@ async def finish(device, sensor):
     """
     root = device.identity.root
     try:
-        slot, staff, by = cbor.decode(read_file(root + REMOVAL))
+        slot, staff, by = cbor.decode_list(read_file(root + REMOVAL), 3)
     except OSError:
         return True
     except (Refused, ValueError):  # torn by a power cut: so the sensor was not asked yet

@@ -71,7 +71,7 @@ class SelfCheck:
         self.told = -1
         self._rounds = 0
         self._open = False
-        self._owed = ()  # codes of events about the lid for which the journal had no room
+        self._owed: tuple = ()  # codes of events about the lid for which the journal had no room
         # Who knew the time at an earlier run had its opening check then, if that was after its hour.
         self._checked_s = device.wall_clock.floor_s
         self._tried_min = 0

@@ -10,6 +10,8 @@ from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
 from provisioning import registry, release_commands
 from provisioning.authority import AuthorityError
+from provisioning.bundle import BundleError
+from provisioning.device_modules import SourceError
 from provisioning.enrolment import Request
 from provisioning.gateway_settings import Addresses, SettingsError
 from provisioning.hall import make_hall
@@ -17,10 +19,14 @@ from provisioning.hall_folder import FolderError, HallFolder
 from provisioning.hall_plan import HallPlan, PlanError
 from provisioning.holders import HolderError
 from provisioning.registry import RegistryError
+from provisioning.release import BudgetError
 from provisioning.release_notice import ReleaseError
 
 # What a technician can put right; everything else is our fault and shows its traceback.
-REFUSALS = AuthorityError, FolderError, HolderError, PlanError, RegistryError, ReleaseError, SettingsError
+REFUSALS = (
+    *(AuthorityError, BudgetError, BundleError, FolderError, HolderError, PlanError, RegistryError, ReleaseError),
+    *(SettingsError, SourceError),
+)
 
 _OVERVIEW = """\
 Makes and keeps a hall: its keys, certificates and list of devices.
@@ -29,10 +35,11 @@ Makes and keeps a hall: its keys, certificates and list of devices.
   hallseal-provision device list HALL                  its devices
   hallseal-provision device add HALL --window 07       one more evaluator; --door D3: a clock
   hallseal-provision device revoke HALL e-003          what it sends from now on is refused
+  hallseal-provision release build OUT                 the firmware of every kind of device, one bundle each
   hallseal-provision release sign NAME.bundle          as one of the holders, two of whom must sign a release
   hallseal-provision release publish HALL NAME.bundle  what two have signed is offered to the devices
 
-The folder holds every secret of the hall: keep it on the technician's machine, closed to others, and copy each part
+The folder of a hall holds every secret of it: keep it on the technician's machine, closed to others, and copy each part
 only to the machine that it belongs to.
 """
 
@@ -82,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _revoke_options(device.add_parser("revoke", help="let a device in no more"))
     release_commands.add_to(
         things.add_parser("release", help="the firmware of the devices").add_subparsers(
-            required=True, metavar="sign|publish"
+            required=True, metavar="build|sign|publish"
         )
     )
     return parser

@@ -1,4 +1,4 @@
-"""The console commands of holders and technicians for a release that is built: sign it, publish it."""
+"""The console commands for a release, from its sources to the gateway: build, sign, publish."""
 
 import argparse
 import datetime
@@ -7,6 +7,7 @@ from pathlib import Path
 from protocol import release
 from protocol.suite_host import HostSuite
 from provisioning import holders, publication, registry, release_notice
+from provisioning import release as built
 from provisioning.hall_folder import HallFolder
 from provisioning.release_notice import Draft, Terms
 
@@ -29,7 +30,11 @@ back.
 
 
 def add_to(parsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `sign` and `publish` to the commands of `release`."""
+    """Add the commands of `release`."""
+    build = parsers.add_parser("build", help="compile it into one bundle for each kind of device")
+    build.add_argument("folder", metavar="OUT", type=Path, help="folder for the bundles, KIND.bundle")
+    build.add_argument("--kind", choices=built.KINDS, help="only this kind; without it all")
+    build.set_defaults(run=_build)
     sign = parsers.add_parser(
         "sign",
         help="sign a bundle as one of its holders",
@@ -61,6 +66,13 @@ def _day(text: str) -> datetime.date:
 
 def _bundle_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="NAME.bundle", type=Path, help="as built; NAME.notice lies beside it")
+
+
+def _build(options: argparse.Namespace, now: datetime.datetime) -> int:
+    kinds = (options.kind,) if options.kind else built.KINDS
+    built.build(options.folder, print, kinds)
+    print(f"Written to {options.folder}: {', '.join(f'{kind}.bundle' for kind in kinds)}")
+    return 0
 
 
 def _sign(options: argparse.Namespace, now: datetime.datetime) -> int:

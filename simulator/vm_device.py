@@ -61,6 +61,7 @@ LAYOUT = rom.Layout(
         "firmware.twin_file": (),
         "firmware.trial": (),
         "firmware.update": ("firmware.bundle", "protocol.release"),
+        "firmware.classic_pins": (),
     },
 )
 _PACKAGES = Path(__file__).parent.parent
@@ -183,13 +184,22 @@ class VmDevice:
 
         Raises ConnectionError while the device is off or boots, TimeoutError when it does not answer.
         """
+        return {**await self._ask(b""), "press_to_receipt_ms": list(self.timing.recent_ms)}
+
+    async def live_heap_bytes(self) -> tuple[int, int]:
+        """What the device holds of its heap after a collection, and what of that are the modules of simulator/vm, which
+        no board has; in bytes of this VM. Raises as status() does.
+        """
+        live, own = await self._ask(b"heap")
+        return int(live), int(own)
+
+    async def _ask(self, content: bytes) -> Any:
         async with self._asking:
             if not self._link.plugged:
                 raise ConnectionError(f"{self.device} is off")
             self._answer = asyncio.get_running_loop().create_future()
-            self._link.send(bench_link.STATUS)
-            answer = await asyncio.wait_for(self._answer, _STATUS_TIMEOUT_S)
-        return {**answer, "press_to_receipt_ms": list(self.timing.recent_ms)}
+            self._link.send(bench_link.STATUS, content)
+            return await asyncio.wait_for(self._answer, _STATUS_TIMEOUT_S)
 
     @property
     def pid(self) -> int | None:

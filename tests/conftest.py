@@ -93,6 +93,24 @@ def run_micropython(micropython: str) -> Callable[..., subprocess.CompletedProce
 
 
 @pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
+    """Function (name, value): a measured figure that the closing summary prints under "budgets", pass or fail."""
+    return lambda name, value: record_property("figure", [name, value])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print every figure once, by name: prints of tests that pass are hidden, and their budgets should not be."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    told = [each for report in reports for each in getattr(report, "user_properties", ()) if each[0] == "figure"]
+    figures = {(str(name), str(value)) for _, (name, value) in told}
+    if figures:
+        terminalreporter.section("budgets")
+        width = max(len(name) for name, _ in figures)
+        for name, value in sorted(figures):
+            terminalreporter.write_line(f"{name:<{width}}  {value}")
+
+
+@pytest.fixture
 def hall_dir(tmp_path: Path) -> Path:
     """Folder of a fresh hall named yongxing: e-001, e-002, c-001, ve-001, vc-001, 4 staff."""
     plan = HallPlan("yongxing", evaluators=2, clocks=1, virtual_evaluators=1, virtual_clocks=1, staff=4)

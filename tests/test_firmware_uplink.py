@@ -134,7 +134,7 @@ async def test_a_hall_that_lost_its_power_at_once_comes_back_spread_out():
         link.broker.refusing = True
         link.running = asyncio.create_task(link.uplink.run())
     await asyncio.sleep(90)
-    back_s = links[0].clock.ticks_ms() / 1000
+    back_s = asyncio.get_running_loop().time()
     for link in links:
         link.broker.refusing = False
     await until(lambda: all(link.uplink.online for link in links), BACK_OFF_MAX_MS / 1000 + 1)
@@ -153,7 +153,7 @@ async def test_a_link_that_had_held_is_tried_again_at_once_however_hard_it_was_t
     link.broker.refusing = False
     await until(lambda: link.uplink.online, BACK_OFF_MAX_MS / 1000)
     await asyncio.sleep(BACK_OFF_MAX_MS / 1000 + 1)
-    lost_s, dialled = link.clock.ticks_ms() / 1000, len(link.broker.dialled)
+    lost_s, dialled = asyncio.get_running_loop().time(), len(link.broker.dialled)
     link.broker.cut()
     await until(lambda: len(link.broker.dialled) > dialled, 60)
     assert link.broker.dialled[-1] - lost_s <= BACK_OFF_FIRST_MS / 1000 + 0.6  # the loop looks twice a second
@@ -189,9 +189,9 @@ async def test_a_half_open_link_is_found_within_ninety_seconds_whenever_it_break
         link.receipt(2)
         await asyncio.sleep(after_s)
         link.broker.silent = True  # it still takes what is written, as the buffers of a dead link do
-        began_s = link.clock.ticks_ms() / 1000
+        began_s = asyncio.get_running_loop().time()
         await until(lambda link=link: not link.uplink.online, 600)
-        assert 0.5 * KEEP_ALIVE_S <= link.clock.ticks_ms() / 1000 - began_s <= 90
+        assert 0.5 * KEEP_ALIVE_S <= asyncio.get_running_loop().time() - began_s <= 90
         assert link.uplink.error == "silent"
         link.running.cancel()
 

@@ -175,7 +175,8 @@ def test_both_locks_install_the_same_versions() -> None:
 
 
 def test_locks_name_hashes_and_no_source() -> None:
-    for lock in ("requirements.lock", "requirements-dev.lock", "tests/interop/requirements.lock"):
+    typings = ("tests/typings/esp32.lock", "tests/typings/unix.lock")
+    for lock in ("requirements.lock", "requirements-dev.lock", "tests/interop/requirements.lock", *typings):
         text = (REPOSITORY / lock).read_text("utf-8")
         assert "://" not in text and "--index" not in text and "--find-links" not in text
         for block in re.split(r"\n(?=[A-Za-z])", text):

@@ -11,8 +11,11 @@ import selectors
 # Longer than anything a test waits for; a condition that never comes ends the test instead of the day.
 LIMIT_S = 7200
 _LOOK_S = 0.005
-# Ticks of a board do not begin with 0.
 _BEGIN_S = 5.0
+# MicroPython on 32 bits: time.ticks_ms() counts to 2**30, 12.4 days. Whatever lasts longer than a second and a half,
+# as a rating does, meets that moment.
+TICKS_PERIOD_MS = 1 << 30
+_WRAPS_AT_MS = 6500
 
 # Devices collect after every record; what this process holds by now need not be looked at each time.
 gc.freeze()
@@ -56,13 +59,14 @@ def timeless(test):
 
 
 class Clock:
-    """Ticks and sleep of a board, on the time of the running loop."""
+    """Ticks and sleep of a board, on the time of the running loop. Its ticks wrap soon after they begin."""
 
     def ticks_ms(self):
-        return round(asyncio.get_running_loop().time() * 1000)
+        return (round(asyncio.get_running_loop().time() * 1000) - _WRAPS_AT_MS) % TICKS_PERIOD_MS
 
     def ticks_diff(self, later, earlier):
-        return later - earlier
+        half = TICKS_PERIOD_MS // 2
+        return (later - earlier + half) % TICKS_PERIOD_MS - half
 
     async def sleep_ms(self, duration_ms):
         await asyncio.sleep(duration_ms / 1000)

@@ -5,6 +5,7 @@ what is C code on a board, so it has few functions, few names, and does at impor
 """
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -13,7 +14,8 @@ import socket
 KEYPAD, I2C, WATCHDOG, STATUS, RECORDED, TRIMMED = 250, 251, 252, 253, 254, 255
 
 joined = bytearray(3)  # pins of a row and a column that a key of the keypad joins, 0 for none; level of the row
-parts = {}  # port -> object with change(content), for what the bench sends there
+parts: dict = {}  # port -> object with change(content), for what the bench sends there
+own_bytes = 0  # heap of the modules that stand here for hardware (see vm_boot.py)
 _link = socket.socket()
 _link.setsockopt(6, 1, 1)  # TCP_NODELAY: a wire does not wait for an acknowledgement before its next byte
 _link.connect(socket.getaddrinfo("127.0.0.1", int(os.getenv("HALLSEAL_BENCH")))[0][-1])
@@ -43,7 +45,10 @@ async def serve(device):
         head = await reader.readexactly(3)
         size = head[1] << 8 | head[2]
         content = await reader.readexactly(size) if size else b""
-        if head[0] == STATUS:
+        if head[0] == STATUS and content:  # what of the heap is in use, and what of that is this imitation's
+            gc.collect()
+            send(STATUS, b"[%d,%d]" % (gc.mem_alloc(), own_bytes))
+        elif head[0] == STATUS:
             send(STATUS, json.dumps(device.status()).encode())
         elif head[0] == KEYPAD:
             joined[:] = content

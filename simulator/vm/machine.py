@@ -72,12 +72,12 @@ def read(count):
     """What has come so far, up to `count` bytes; None for nothing. It never waits."""
     found = b""
     while len(found) < count and _poll.poll(0):
-        found += _line.read(1) or sys.exit()  # the host is gone, and its line with it
+        found += _line.read(1) or sys.exit()  # type: ignore[attr-defined]  # open by now; the host is gone, and its line with it
     return found or None
 
 
 def write(data):
-    _line.write(data)
+    _line.write(data)  # type: ignore[attr-defined]  # open by now
 
 
 def feed():
