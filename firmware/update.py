@@ -189,7 +189,7 @@ class Update:
         Ends with a reset of the board, but for a bundle that is refused by its digest or too late. Raises OSError.
         """
         self._installing = True
-        found = []
+        found: list = []
         yield from bundle.digest(self._path, found)
         word = self._objection(self.notice) or ("" if found[0] == self.notice.digest else "digest")
         if word:

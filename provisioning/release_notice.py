@@ -12,7 +12,9 @@ from protocol import release
 from protocol.refusal import Refused
 from protocol.release import Notice
 from protocol.suite_host import HostSuite
+from provisioning import bundle as bundles
 from provisioning import private_folder
+from provisioning.bundle import BundleError
 from provisioning.holders import Holder
 
 
@@ -67,6 +69,7 @@ def sign(bundle: Path, holder: Holder, terms: Terms, suite: HostSuite, now_s: in
     """
     draft = _begun(bundle, terms) if not notice_path(bundle).exists() else load(bundle, holder.publics, suite)
     _check_terms(draft, terms)
+    _check_kind(draft)
     check_fresh(draft, now_s)
     if holder.number in draft.numbers:
         raise ReleaseError(
@@ -162,6 +165,17 @@ def _check_terms(draft: Draft, terms: Terms) -> None:
                 f"{draft.path} says another {name} than --{name}; leave the option out to sign what stands there, or"
                 " remove the notice and begin again"
             )
+
+
+def _check_kind(draft: Draft) -> None:
+    """The bundle is one, and has the program of that kind of device."""
+    kind = draft.notice.device_class
+    try:
+        names = [name for name, _ in bundles.rows(draft.content)]
+    except BundleError as error:
+        raise ReleaseError(f"{draft.bundle}: {error}; build it again") from None
+    if f"firmware/{kind}.mpy" not in names:
+        raise ReleaseError(f"{draft.bundle} holds no program of a {kind}; give the --kind that it was built for")
 
 
 def _expires_s(until: datetime.date | None) -> int:

@@ -67,12 +67,14 @@ def test_nothing_jumps_in_boot_before_the_console_is_closed() -> None:
 
 # Runs boot.py with a firmware of this test's own; what comes after it would be the console.
 START = """
-class main:
-    def run():
+class loader:
+    def program():
+        def run():
 {run}
+        return run
 class firmware:
     pass
-firmware.main = main
+firmware.loader = loader
 sys.modules["firmware"] = firmware
 with open({boot!r}) as file:
     source = file.read()
@@ -82,7 +84,7 @@ print("console")
 
 
 def started(run: str, source: Path = BOOT) -> str:
-    body = "\n".join(f"        {line}" for line in run.splitlines())
+    body = "\n".join(f"            {line}" for line in run.splitlines())
     return START.format(run=body, boot=str(source))
 
 

@@ -13,6 +13,7 @@ from sealing_device import SealingDevice
 
 from protocol import command, release
 from protocol.suite_host import HostSuite
+from provisioning import bundle as bundles
 from provisioning import holders, publication, release_notice
 from provisioning.cli import main
 from provisioning.hall_folder import HallFolder
@@ -21,7 +22,7 @@ from provisioning.release_notice import ReleaseError, Terms
 NOW = datetime.datetime.now(datetime.UTC)
 NOW_S = int(NOW.timestamp())
 UNTIL = (NOW + datetime.timedelta(days=30)).date()
-CONTENT = b"hallseal bundle 1\n" + bytes(5000)
+CONTENT = bundles.pack({"firmware/evaluator.mpy": bytes(5000)})
 SUITE = HostSuite()
 
 Capture = pytest.CaptureFixture[str]
@@ -160,6 +161,16 @@ def test_a_bundle_that_no_slot_holds_is_not_signed(
     assert "a bundle has 1 to 262144" in _refused(capsys, _first(hall_dir, bundle))
 
 
+def test_a_bundle_is_signed_only_for_the_kind_of_device_that_it_was_built_for(
+    hall_dir: Path, bundle: Path, capsys: Capture
+) -> None:
+    said = _refused(capsys, _first(hall_dir, bundle, kind="clock"))
+    assert "holds no program of a clock; give the --kind that it was built for" in said
+    bundle.write_bytes(b"#!/bin/sh")
+    assert "this is no bundle of Hallseal; build it again" in _refused(capsys, _first(hall_dir, bundle))
+    assert not bundle.with_suffix(".notice").exists()
+
+
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"x"])
 def test_nobody_signs_or_publishes_a_notice_beside_another_bundle(
     hall_dir: Path, bundle: Path, content: bytes, capsys: Capture
@@ -169,7 +180,7 @@ def test_nobody_signs_or_publishes_a_notice_beside_another_bundle(
     capsys.readouterr()
     for refuse in (lambda: _sign(hall_dir, bundle, 2), lambda: _publish(hall_dir, bundle)):
         said = _refused(capsys, refuse())
-        assert "was made for another bundle of 5018 bytes" in said
+        assert f"was made for another bundle of {len(CONTENT)} bytes" in said
         assert "fetch that bundle, or remove the notice" in said
 
 
@@ -288,7 +299,7 @@ def test_kinds_of_devices_are_numbered_on_their_own(hall_dir: Path, bundle: Path
     _signed(hall_dir, bundle)
     assert _publish(hall_dir, bundle) == 0
     other = bundle.with_name("clock.bundle")
-    other.write_bytes(CONTENT[:-5])
+    other.write_bytes(bundles.pack({"firmware/clock.mpy": b"program"}))
     _signed(hall_dir, other, kind="clock", sequence="2")
     assert _publish(hall_dir, other) == 0
 

@@ -69,11 +69,11 @@ async def told(device: VmDevice, word: str) -> Any:
         return None
 
 
-async def until(condition: Callable[[], Any], what: str) -> Any:
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
     """The first true value of the condition, which may be awaitable."""
     found = None
     try:
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             while True:
                 found = condition()
                 if asyncio.iscoroutine(found):
@@ -82,7 +82,7 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
                     return found
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"no {what} within {TIMEOUT_S} s, but {found!r}") from None
+        raise AssertionError(f"no {what} within {timeout_s} s, but {found!r}") from None
 
 
 async def get(box: HallBox, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""boot.py of a device: closes the serial console, runs the firmware, and never gives the board back.
+"""boot.py of a device: closes the serial console, runs what the loader chooses, and never gives the board back.
 
 MicroPython looks for a pressed Ctrl-C only where code jumps, so nothing can come between these first two lines. From
 then on a Ctrl-C is a byte like any other. An ESP32-S3 opens its USB port after boot.py, so while this runs it has none.
@@ -17,9 +17,11 @@ try:
             pass
     except KeyboardInterrupt:
         pass
-    from firmware import main
+    from firmware import loader
 
-    main.run()  # ends with a reset of the board
+    run = loader.program()
+    del loader  # nothing of it stays in the heap
+    run()  # ends with a reset of the board
 except BaseException as error:
     sys.print_exception(error)
 finally:
