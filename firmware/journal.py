@@ -9,7 +9,7 @@ import array
 import os
 
 from firmware import segment
-from firmware.segment import FRAME_BYTES, MARK, MARK_BYTES_MAX, Frames
+from firmware.segment import BEFORE_IV, FRAME_BYTES, MARK, MARK_BYTES_MAX, OPENING_BYTES_MAX, Frames
 from firmware.tally import EMPTY, after
 from firmware.twin_file import TwinFile
 
@@ -107,8 +107,7 @@ class Journal:
         frames = Frames(first)
         with open(self._path(first), "rb") as frames.file:
             while frames.next():
-                if frames.tally and frames.code != MARK:
-                    frames.tally = after(frames.tally, frames.code)
+                pass
             used = frames.seq + frames.damaged
         whole = frames.seq >= first and frames.tally is not None
         if whole:
@@ -180,8 +179,14 @@ class Journal:
             raise JournalFull()
         seq, tally = self.head + 1, after(self.tally, code)
         if begins:
-            self._open_segment(seq, message)
-        body, last = message[len(self._opening) :], segment.mark(seq, payload_hash, tally, self._opening)
+            self.close()
+            self._file = open(self._path(seq), "wb")
+            self._end, self._frames = 0, None
+            self._opening = message[: message.find(BEFORE_IV, 0, OPENING_BYTES_MAX) + len(BEFORE_IV)]
+            self._firsts.append(seq)
+            self._blocks.append(1)
+        body = memoryview(message)[len(self._opening) :]
+        last = segment.mark(seq, payload_hash, tally, self._opening)
         file, end = self._file, self._end
         try:
             if not end:
@@ -196,14 +201,6 @@ class Journal:
         self._end, self._blocks[-1] = end, _blocks(end + len(last))
         self.head, self.head_hash, self.tally = seq, payload_hash, tally
         return seq
-
-    def _open_segment(self, first, message):
-        self.close()
-        self._file = open(self._path(first), "wb")
-        self._end, self._opening = 0, segment.opening(message)
-        self._frames = None
-        self._firsts.append(first)
-        self._blocks.append(1)
 
     def _leave_segment(self, failed):
         """What was half written stays behind, and nothing follows it there. A segment with no other record is none."""
@@ -250,8 +247,7 @@ class Journal:
         frames = Frames(first)
         with open(self._path(first), "rb") as frames.file:
             while frames.seq < seq and frames.next():
-                if frames.seq <= seq and frames.tally and frames.code != MARK:
-                    frames.tally = after(frames.tally, frames.code)
+                pass
         return (frames.hash, frames.tally) if frames.tally else self._receipted
 
     def trim(self, through):
@@ -259,6 +255,8 @@ class Journal:
         if not self.through < through <= self.head:
             return
         self.through = through
+        if through == self.head:
+            self._frames = None  # it is not small, and nothing is left to be asked for
         done = 0
         while done + 1 < len(self._firsts) and self._firsts[done + 1] <= through + 1:
             done += 1

@@ -13,7 +13,7 @@ damaged mark hides no message.
 import binascii
 import struct
 
-from firmware.tally import TALLY_BYTES
+from firmware.tally import TALLY_BYTES, after
 from protocol.limits import BUCKETS_BYTES, IV_BYTES, MESSAGE_BYTES_MAX, PREV_BYTES, TAG_BYTES
 
 _FRAME = ">HBBI"
@@ -21,20 +21,14 @@ FRAME_BYTES = 8
 _CHECKED_BYTES = 4  # of the frame: all that stands before its CRC
 MARK = 255
 _CODE_MAX = 7  # see tally.py
-# A mark with the longest opening: that of a device name of 32 characters has 69 bytes.
-MARK_BYTES_MAX = FRAME_BYTES + PREV_BYTES + TALLY_BYTES + 72
+OPENING_BYTES_MAX = 72  # that of a device name of 32 characters has 69
+MARK_BYTES_MAX = FRAME_BYTES + PREV_BYTES + TALLY_BYTES + OPENING_BYTES_MAX
 # The smallest record of the wire: IV, length of the ciphertext (3), ciphertext.
 RECORD_BYTES_MIN = FRAME_BYTES + IV_BYTES + 3 + BUCKETS_BYTES[0] + TAG_BYTES
-# Between the opening and the IV: see protocol/encrypt0.py.
-_BEFORE_IV = b"\xa1\x05\x4d"
+# The end of an opening, before the IV: see protocol/encrypt0.py.
+BEFORE_IV = b"\xa1\x05\x4d"
 # Read at once while a frame is looked for or checked: small beside the heap, and half of littlefs' own cache.
 _PIECE_BYTES = 64
-
-
-def opening(message):
-    """What the other messages of its boot begin with as well; b"" where that cannot be told."""
-    at = message.find(_BEFORE_IV)
-    return message[: at + len(_BEFORE_IV)] if 0 <= at < MARK_BYTES_MAX - FRAME_BYTES - PREV_BYTES - TALLY_BYTES else b""
 
 
 def frame(seq, code, body):
@@ -52,7 +46,8 @@ def mark(seq, payload_hash, tally, opening):
 class Frames:
     """The frames of a segment, one after the other. first: seq of its first record. file: open while it is read.
 
-    seq, code: of the frame that next() found. hash, tally, opening: of the newest mark so far, None before the first.
+    seq, code: of the frame that next() found. hash, tally, opening: of the newest mark so far, None before the first;
+    tally: with the records behind it.
     damaged: at the end, how many records may lie behind the last frame that was found, at most.
     """
 
@@ -99,14 +94,13 @@ class Frames:
         self.code = code
         self.seq += (low - self.seq) & 255  # a segment has fewer records than that, damaged ones included
         if code == MARK:
-            body = self._body()
+            self.file.seek(at)
+            body = self.file.read(size)
             self.hash, self.tally = body[:PREV_BYTES], body[PREV_BYTES : PREV_BYTES + TALLY_BYTES]
             self.opening = body[PREV_BYTES + TALLY_BYTES :]
+        elif self.tally:
+            self.tally = after(self.tally, code)
         return True
-
-    def _body(self):
-        self.file.seek(self._at)
-        return self.file.read(self._size)
 
     def message(self):
         """The message of the record that was found, or None where both marks are damaged."""
@@ -115,4 +109,5 @@ class Frames:
             while self.opening is None and self.next():
                 pass
             self.seq, self.code, self._at, self._size, self._next = here
-        return None if self.opening is None else self.opening + self._body()
+        self.file.seek(self._at)
+        return None if self.opening is None else self.opening + self.file.read(self._size)
