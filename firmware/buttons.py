@@ -21,18 +21,20 @@ def levels(mask):
 class Buttons:
     """pins: five objects with value(), 0 is pressed; index 0 is level 1. edge: object with async wait().
 
-    clock: real time. A press counts when it begins; holding a button is one press. fresh: the levels that went down
-    with the newest press.
+    clock: real time. person_clock: a person's time, in which one press follows another. A press counts when it begins;
+    holding a button is one press. fresh: the levels that went down with the newest press.
     """
 
-    def __init__(self, pins, edge, clock):
+    def __init__(self, pins, edge, clock, person_clock):
         self._pins = pins
         self._edge = edge
         self._clock = clock
+        self._person_clock = person_clock
         self._down = self.mask()
         self._since_ms = [clock.ticks_ms()] * len(pins)
         self._stuck = 0
         self._former = 0  # level that went down last, 0 before the first press
+        self._former_ms = 0
         self.fresh = []
 
     def mask(self):
@@ -75,11 +77,11 @@ class Buttons:
             self.fresh = levels(self._down & ~before)
             if self.fresh:
                 break
-        now_ms, former = self._clock.ticks_ms(), self._former
-        self._former = self.fresh[0]
-        apart_ms = self._clock.ticks_diff(now_ms, self._since_ms[former - 1])
+        now_ms, former = self._person_clock.ticks_ms(), self._former
+        apart_ms = self._person_clock.ticks_diff(now_ms, self._former_ms)
+        self._former, self._former_ms = self.fresh[0], now_ms
         for level in self.fresh:
-            self._since_ms[level - 1] = now_ms
+            self._since_ms[level - 1] = self._clock.ticks_ms()
         if former not in (0, self._former) and 0 <= apart_ms < TOGETHER_MS:
             return 0
         return self._former if len(levels(self._down & ~self.stuck())) == 1 else 0

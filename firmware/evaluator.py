@@ -41,7 +41,7 @@ class Evaluator:
     def __init__(self, device):
         self._device = device
         board = device.board
-        self._buttons = Buttons(board.buttons, board.edge, board.network_clock)
+        self._buttons = Buttons(board.buttons, board.edge, board.network_clock, device.clock)
         self._signals = Signals(device)
         self._notice = Notice(board.display, device)
         self.check = SelfCheck(device, self._notice, self._probe)

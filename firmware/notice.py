@@ -49,7 +49,7 @@ class Notice:
         if self._lost_ms is None:
             self._lost_ms = now_ms
         fault = ""
-        if self.word in _AT_REST and device.clock.ticks_diff(now_ms, self._lost_ms) > TELL_WHY_MS:
+        if self.word in _RESTING and device.clock.ticks_diff(now_ms, self._lost_ms) > TELL_WHY_MS:
             fault = device.uplink.error
         name, _, code = (fault or "offline").partition(" ")
         return lines(name, language)[0].replace("%s", code)

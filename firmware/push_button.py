@@ -14,7 +14,7 @@ class PushButton:
     def __init__(self, pin, edge, clock):
         self._pin = pin
         self._clock = clock
-        self._buttons = Buttons([pin], edge, clock)
+        self._buttons = Buttons([pin], edge, clock, clock)
 
     def stuck(self):
         """True when it has been down for longer than anybody holds it."""

@@ -299,7 +299,7 @@ class Panel:
     def __init__(self, down=()):
         self.edge = Edge()
         self.pins = [DeskPin(0 if level in down else 1, self.edge.set) for level in range(1, 6)]
-        self.buttons = Buttons(self.pins, self.edge, Clock())
+        self.buttons = Buttons(self.pins, self.edge, Clock(), Clock())
         self.presses = []
         self.listening = asyncio.create_task(self._listen())
 
