@@ -179,6 +179,7 @@ def wear(flash, one, pending, drafts=1, identity=None):
     for number in range(1, records + 1):
         one.rate(number, drafts, identity)
         one.journal.trim(one.journal.head - pending)
+    print(f"wire_bytes={len(one.journal.message(one.journal.head))}")
     print(f"programs={flash.programs} program_bytes={flash.program_bytes} erases={flash.erases}")
 
 
