@@ -44,7 +44,7 @@ async def _serve(device, beside):
 
 
 def run(root="", speed=1, beside=None):
-    """What main.py of a real device calls. root: folder of the flash, "" on a board.
+    """What boot.py of a real device gets from the loader. root: folder of the flash, "" on a board.
 
     speed, beside (async function of the device): for a simulation. Ends with a reset of the board.
     """
