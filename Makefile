@@ -46,6 +46,10 @@ test: $(TESTING) ## the whole suite, on CPython and on the MicroPython VM
 test-micropython: $(TESTING) ## only what runs on the MicroPython VM
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m micropython
 
+.PHONY: powercut
+powercut: $(TESTING) ## the power goes at every operation of a device's flash; the last line counts the cuts and what they broke
+	@$(BIN)/python tests/powercut_campaign.py
+
 .PHONY: coverage
 coverage: $(TESTING) ## the suite with branch coverage; the report is printed
 	$(PYTEST) -n $(WORKERS) --dist loadgroup --cov --cov-report=term

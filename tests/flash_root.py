@@ -63,10 +63,10 @@ if ON_VM:
                 return BLOCK_BYTES
             return self.erase(argument) if operation == 6 else 0
 
-    def mount(device, program_bytes=32):
-        """Mount what is on the device as /flash, in place of whatever was there."""
+    def mount(device, program_bytes=32, mtime=True):
+        """Mount what is on the device as /flash, in place of whatever was there. mtime: files have a time, as usual."""
         unmount()
-        vfs.mount(vfs.VfsLfs2(device, progsize=program_bytes), "/flash")
+        vfs.mount(vfs.VfsLfs2(device, progsize=program_bytes, mtime=mtime), "/flash")
 
     def unmount():
         """Leave /flash empty."""

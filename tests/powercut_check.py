@@ -1,0 +1,146 @@
+"""What must hold when the power comes back: nothing promised is lost, nothing torn is sent, no number or IV comes back.
+
+Runs on MicroPython, once for every cut.
+"""
+
+from powercut_bench import fingerprint, is_program
+
+from firmware import slot
+from firmware.tally import RATINGS, counts
+from protocol import cbor, command, rating, record, sealed_record, sign1
+
+
+class Promises:
+    """What the marks of a life say that the device owes: see powercut_life.py."""
+
+    def __init__(self):
+        self._read = 0
+        self.levels = {}  # rating -> [levels that may be on flash, the thanked one first]
+        self.thanked = 0
+        self.records = {}  # seq -> digest
+        self.ivs = {}  # IV under its key -> digest
+        self.newest = (0, b"")  # seq, last bytes
+        self.receipted = 0
+        self.programs = [0]
+        self.settings = {"config": [0, 0], "roster": [0, 0]}  # [durable, may be durable]
+
+    def read(self, marks):
+        """Take the marks that are new."""
+        for mark in marks[self._read :]:
+            word, *rest = cbor.decode(mark)
+            getattr(self, "_" + word)(*rest)
+        self._read = len(marks)
+
+    def _begin(self, number, level):
+        known = self.levels.get(number, [])
+        self.levels[number] = known[:1] + [level] if known else [level]
+
+    def _thank(self, number, level):
+        self.thanked = max(self.thanked, number)
+        self.levels[number] = [level]
+
+    def _record(self, seq, iv, digest, end):
+        self.records[seq], self.newest = digest, (seq, end)
+        self.note(iv, digest)
+
+    def note(self, iv, digest):
+        assert self.ivs.get(iv, digest) == digest, "an IV comes back for other bytes"
+        self.ivs[iv] = digest
+
+    def _receipt(self, through):
+        self.receipted = max(self.receipted, through)
+
+    def _program(self, sequence):
+        self.programs.append(sequence)
+
+    def _runs(self, sequence):
+        self.programs = [sequence]
+
+    def _setting(self, name, version):
+        self.settings[name][1] = version
+
+    def _set(self, name, version):
+        self.settings[name] = [version, version]
+
+
+def check(bench, promises):
+    """The device has booted after a cut. Raises AssertionError with what is broken."""
+    device = bench.device
+    journal = device.journal
+    assert journal.through <= promises.receipted, "a receipt that nobody sent"
+    assert journal.head >= max([promises.receipted] + list(promises.records)), "a number would come back"
+    assert not journal.lost, "the stream is lost"
+    _check_records(bench, promises)
+    number = counts(journal.tally)[RATINGS]
+    assert promises.thanked <= number, "a thanked rating is lost"
+    assert number <= len(promises.levels), "a rating that nobody gave"
+    assert device.owed() == journal.pending(), "a draft was not sealed"
+    for name, version in (
+        ("config", device.settings.get(command.VERSION)),
+        ("roster", device.settings.roster_version),
+    ):
+        low, high = promises.settings[name]
+        assert version in (low, high), name + " is neither the old nor the new one"
+
+    _check_program(promises)
+
+
+def _check_program(promises):
+    """The loader has chosen the old program or the new one, and all of it is there."""
+    pointer = slot.load("/flash")
+    assert pointer.sequence in promises.programs, "program %d runs" % pointer.sequence
+    assert not pointer.active or is_program(slot.FOLDERS[pointer.active], pointer.sequence), "a torn program runs"
+
+
+def _check_records(bench, promises):
+    """Everything without a receipt is whole, chained, signed by the device, and what it was when it was sent."""
+    journal, prev = bench.device.journal, None
+    number = counts(journal.state(journal.through)[1])[RATINGS]
+    for seq in range(journal.through + 1, journal.head + 1):
+        message = journal.message(seq)
+        assert message, "a record is missing: %d" % seq
+        iv, digest = fingerprint(message)
+        assert promises.records.get(seq, digest) == digest, "a record was sent with other bytes"
+        assert promises.ivs.get(iv, digest) == digest, "an IV comes back for other bytes"
+        signed = sealed_record.open(bench.gateway(), message)
+        made = record.decode(signed.payload)
+        assert (made.seq, made.stream) == (seq, journal.stream), "numbers"
+        assert prev is None or made.prev == prev, "the chain is broken"
+        prev = record.payload_hash(bench.suite, signed.payload)
+        if made.kind == record.RATING:
+            number += 1
+            level = made.claims[rating.LEVEL]
+            assert level in promises.levels.get(number, []), "rating %d has another level" % number
+    if journal.head > journal.through:
+        assert sign1.verify(bench.suite, bench.pair.signing_public, signed), "the signature"
+        assert prev == journal.head_hash, "the next record would break the chain"
+
+
+def check_damaged(bench, promises, seq):
+    """As check(), after the flash has turned a bit of record `seq` as well: that one is gone, and nothing else."""
+    journal = bench.device.journal
+    assert journal.head >= max(list(promises.records)), "a number would come back"
+    for number in range(journal.through + 1, journal.head + 1):
+        message = journal.message(number)
+        if message:
+            digest = fingerprint(message)[1]
+            assert promises.records.get(number, digest) == digest, "torn"
+            sealed_record.open(bench.gateway(), message)
+        else:
+            assert number == seq, "a damaged record hides another: %d" % number
+
+
+def go_on(bench, reboot):
+    """The device goes on as if nothing had been: ratings, a receipt, a boot. reboot(): power off and on."""
+    device = bench.device
+    head = device.journal.head
+    for level in (5, 1):
+        device.keep({rating.WINDOW: "12", rating.OUTCOME: 1, rating.LEVEL: level, rating.MODE: 2}, {})
+        device.seal()
+    assert device.journal.head == head + 2
+    bench.receipt(head + 1)
+    device.journal.close()
+    reboot()
+    device = bench.device
+    assert device.journal.head == head + 3  # and the boot
+    assert device.journal.message(head + 2) and device.journal.message(head + 3)
