@@ -1,4 +1,4 @@
-"""Whatever moment the power goes at, a device keeps its promises: the short form of `make powercut`, and its own trial."""
+"""Whatever moment the power goes at, a device keeps its promises: `make powercut` in short, and its own trial."""
 
 from collections.abc import Callable
 from pathlib import Path
