@@ -47,7 +47,7 @@ test-micropython: $(TESTING) ## only what runs on the MicroPython VM
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m micropython
 
 .PHONY: powercut
-powercut: $(TESTING) ## the power goes at every operation of a device's flash; the last line counts the cuts and what they broke
+powercut: $(TESTING) ## cuts a device's power at every operation of its flash; the last line counts
 	@$(BIN)/python tests/powercut_campaign.py
 
 .PHONY: coverage
