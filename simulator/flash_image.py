@@ -2,8 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from littlefs import LittleFS
+if TYPE_CHECKING:
+    from littlefs import LittleFS
 
 BLOCK_BYTES = 4096
 BLOCKS = 512  # 2 MiB, as on a board with 4 MiB of flash
@@ -11,8 +13,10 @@ BLOCKS = 512  # 2 MiB, as on a board with 4 MiB of flash
 _PROGRAM_BYTES = 32
 
 
-def _filesystem(image: bytearray | None = None) -> LittleFS:
+def _filesystem(image: bytearray | None = None) -> "LittleFS":
     """The mounted file system of an image, or a new and empty one."""
+    from littlefs import LittleFS  # not to be had where the VM is not: there nobody needs an image
+
     filesystem = LittleFS(
         block_size=BLOCK_BYTES,
         block_count=BLOCKS,
