@@ -81,7 +81,7 @@ def test_a_button_is_stuck_across_the_end_of_the_ticks() -> None:
 
     clock = Esp32Time()
     clock.now_ms = TICKS_PERIOD_MS - STUCK_MS // 2
-    buttons = Buttons([Pin()], None, clock)
+    buttons = Buttons([Pin()], None, clock, clock)
     clock.now_ms += STUCK_MS - 1
     assert buttons.stuck() == 0
     clock.now_ms += 1
