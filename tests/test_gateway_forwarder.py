@@ -64,7 +64,7 @@ def test_a_page_arrives_with_signatures_and_sealed_identities(hall, double, dead
     summary = double.summary()
     assert (summary["records"], summary["duplicates_offered"], summary["refused"]) == (21, 0, {})
     assert summary["by_device"]["e-001"]["ratings"] == 9
-    assert summary["disclosures_opened"] == 18 * 3
+    assert summary["disclosures_opened"] == 18 * 2
     assert summary["unmasked"] == 0
     assert hall.metrics.value("forwarded", verdict="stored") == 21
     assert dead_letters.by_reason() == {}
