@@ -1,5 +1,6 @@
 """A flash to write on: a folder on CPython, littlefs on NOR flash in memory on the MicroPython VM. Runs on both."""
 
+import gc
 import os
 import sys
 
@@ -74,6 +75,17 @@ if ON_VM:
             vfs.umount("/flash")
         except OSError:
             pass
+
+    def is_cut(device, live):
+        """live() until the power of this device goes, or to its end: True when it went."""
+        try:
+            live()
+        except OSError:
+            if not device.dead:
+                raise
+        if device.dead:
+            gc.collect()  # closes the files of the dead life, while everything still fails
+        return device.dead
 
     # One flash for all tests of a process: it is large beside the heap. 24 blocks.
     _memory = bytearray(24 * BLOCK_BYTES)

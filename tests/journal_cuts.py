@@ -5,11 +5,10 @@ flash; CUT_FIRST and CUT_STEP, which operations are cut; CUT_SHARES, how much of
 NorFlash). Ends with one line: "cases=N unconfirmed=N survived without being confirmed".
 """
 
-import gc
 import os
 
 import vfs
-from flash_root import BLOCK_BYTES, NorFlash, mount, unmount
+from flash_root import BLOCK_BYTES, NorFlash, is_cut, mount, unmount
 from journal_samples import STREAM, a_hash, a_tally, an_entry, append, is_there
 
 from firmware.journal import Journal
@@ -107,13 +106,8 @@ def cut(memory, at, share):
     """One life, cut at operation `at`. Returns check(), or None when the life ended before."""
     device = fresh(memory, at, share)
     life = Life()
-    try:
-        life.run()
-    except OSError:
-        pass
-    if not device.dead:
+    if not is_cut(device, life.run):
         return None
-    gc.collect()  # closes the files of the dead life, while everything still fails
     mount(NorFlash(memory), PROGRAM_BYTES)
     return check(life, (at, share))
 

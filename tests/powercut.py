@@ -9,7 +9,7 @@ import gc
 import os
 
 import vfs
-from flash_root import BLOCK_BYTES, NorFlash, mount, unmount
+from flash_root import BLOCK_BYTES, NorFlash, is_cut, mount, unmount
 from powercut_bench import BLOCKS, Bench, files
 from powercut_check import Promises, check, check_damaged, go_on
 from powercut_flash import LoggedFlash, states
@@ -48,11 +48,7 @@ def live(memory, log, cut_at=-1, share=0):
     """The flash of one life, lived to its end or to its cut."""
     flash = LoggedFlash(memory, log, cut_at, share)
     mount(flash, PROGRAM_BYTES, MTIME)
-    try:
-        LIVES[NAME](Life(Bench(NAME), flash.mark))
-    except OSError:
-        if not flash.dead:
-            raise
+    is_cut(flash, lambda: LIVES[NAME](Life(Bench(NAME), flash.mark)))
     return flash
 
 

@@ -5,7 +5,7 @@ Time is counted, not measured, and chance is seeded, so that one life is the sam
 
 import hashlib
 
-from flash_root import BLOCK_BYTES, mount, unmount
+from flash_root import BLOCK_BYTES
 from sealed_pair import HALL, NAME, Pair, private_key
 from suites import SeededRandom, device_suite
 from updating_device import bundle_of, notice_of, publics
@@ -52,7 +52,6 @@ class Board:
     def __init__(self):
         self.clock = self.network_clock = Ticks()
         self.watchdog = _Watchdog()
-        self.was_reset = False
 
     def trust(self, tls_files):
         """No link here."""
@@ -73,7 +72,7 @@ class Board:
         return 0
 
     def reset(self):
-        self.was_reset = True
+        """What comes next is the life's to say."""
 
 
 class _Check:
@@ -110,8 +109,8 @@ class Sent:
     def __init__(self):
         self.messages = []
 
-    async def publish(self, on_topic, message):
-        self.messages.append(message)
+    async def publish(self, on_topic, messages):
+        self.messages += messages
 
 
 def files():
@@ -171,10 +170,6 @@ class Bench:
         self.device = Device(Board(), self.suite, identity.Identity("/flash"), App)
         return self.device
 
-    def gateway(self):
-        """The gateway's end of the channel, for opening what the device made."""
-        return self.pair.gateway
-
     def deliver(self, message):
         """A message from the gateway, as the broker delivers it."""
         device = self.device
@@ -197,16 +192,6 @@ class Bench:
     def receipt(self, through):
         made = receipt.Receipt(self.device.journal.stream, through, [], through)
         self.deliver(receipt.seal(self.pair.gateway, made))
-
-
-def power(memory, flash):
-    """Mount this flash, as a board does at power on."""
-    mount(flash)
-
-
-def unplug():
-    """Leave the flash alone."""
-    unmount()
 
 
 def fingerprint(message):

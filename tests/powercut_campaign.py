@@ -6,8 +6,6 @@ cores. Exit status 0 only where nothing failed.
 
 import argparse
 import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-TESTS = Path(__file__).resolve().parent
+import vm_module
+
 LIVES = ("ratings", "receipts", "settings", "identities", "punches", "updates")
 # What a flash writes at once: an ESP32's default, and what larger caches of littlefs make of it.
 PROGRAM_BYTES = (32, 128)
 # The flash and the log lie in the heap here, beside the device.
 HEAP = "6M"
 TIMEOUT_S = 600
-_BOOT = "import sys; sys.path[:0] = [{root!r}, {tests!r}]; import powercut"
 
 
 class Result(NamedTuple):
@@ -33,28 +31,21 @@ class Result(NamedTuple):
     words: str
 
 
-def run(micropython: str, task: str, life: str, log: Path, **settings: object) -> dict[str, int | str]:
-    """One task of powercut.py: the counts of its last line, and `words`, all that it printed."""
-    named = {
-        "TASK": task,
-        "LIFE": life,
-        "LOG": str(log),
-        **{key.upper(): str(value) for key, value in settings.items()},
-    }
-    script = _BOOT.format(root=str(TESTS.parent), tests=str(TESTS))
-    done = subprocess.run(
-        [micropython, "-X", f"heapsize={HEAP}", "-c", script],
-        env=os.environ | named,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+class Ran(NamedTuple):
+    """counts: of the last line that a task printed. words: all that it printed."""
+
+    counts: dict[str, int]
+    words: str
+
+
+def run(micropython: str, task: str, life: str, log: Path, **settings: object) -> Ran:
+    """One task of powercut.py. Raises RuntimeError when it did not end well."""
+    done = vm_module.run(micropython, "powercut", HEAP, TIMEOUT_S, task=task, life=life, log=log, **settings)
     words = done.stdout + done.stderr
-    found = re.findall(r"(\w+)=(\d+)", done.stdout.rstrip().rpartition("\n")[2])
+    found = vm_module.counts(done.stdout.rstrip().rpartition("\n")[2])
     if done.returncode or not found:
         raise RuntimeError(f"{task} of {life} ended with {done.returncode}:\n{words}")
-    return {**{name: int(count) for name, count in found}, "words": words}
+    return Ran(found, words)
 
 
 def campaign(
@@ -71,7 +62,8 @@ def campaign(
         ]
         found = [share.result() for share in shares]
     log.unlink()
-    return Result(sum(f["cuts"] for f in found), sum(f["failures"] for f in found), "".join(f["words"] for f in found))
+    cuts, failures = (sum(one.counts[name] for one in found) for name in ("cuts", "failures"))
+    return Result(cuts, failures, "".join(one.words for one in found))
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ A mark is CBOR [word, …]:
     ["begin", n, level]       rating n may be on flash from now on, with this level
     ["thank", n, level]       rating n was thanked for with this level
     ["record", seq, iv, digest, end]  the record is durable and may be sent; end: its last bytes, to find it on flash
+    ["sent", iv, digest]         this was on the wire
     ["receipt", through]      the gateway has said so; from now on the device may forget
     ["setting", name, version], and ["set", name, version] when that is durable
     ["program", sequence]        this release may run from now on, and ["runs", sequence] when no other may any more
@@ -45,7 +46,7 @@ class Life:
             self.mark("record", seq, iv, digest, message[-16:])
         self._noted = journal.head
 
-    def keep(self, level, redactable=None, **more):
+    def keep(self, level, redactable=None):
         """A press: the draft of a rating, or its correction."""
         claims = {rating.WINDOW: "12", rating.OUTCOME: rating.RATED, rating.LEVEL: level, rating.MODE: rating.WALK_UP}
         number = self.ratings + 1
@@ -74,10 +75,13 @@ class Life:
         self.note()
 
     def send(self):
-        """What the uplink would put on the wire now."""
+        """What the uplink puts on the wire now."""
         uplink, sent = self.bench.device.uplink, Sent()
+        uplink.heartbeat_due = True
         asyncio.run(uplink._send(sent))
-        return sent.messages
+        assert len(sent.messages) > 1, "a heartbeat, and what waits"
+        for message in sent.messages:
+            self.mark("sent", *fingerprint(message))
 
     def receipt(self, through):
         self.mark("receipt", through)

@@ -5,21 +5,17 @@ modules lie outside the heap here, as they do in an image that freezes them.
 """
 
 import asyncio
-import datetime
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import small_hall
 from hall_broker import free_port
 from listening_gateway import ListeningGateway
 
 from protocol import command, rating, record
-from protocol.suite_host import HostSuite
-from provisioning.gateway_settings import Addresses
-from provisioning.hall import make_hall
-from provisioning.hall_plan import HallPlan
 from simulator import vm_device
 from simulator.broker import HallBroker
 from simulator.vm_device import VmDevice
@@ -55,9 +51,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def hall(port: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    plan = HallPlan("yongxing", evaluators=1, clocks=1, staff=3, addresses=Addresses(broker_port=port))
-    now = datetime.datetime.now(datetime.UTC)
-    return make_hall(tmp_path_factory.mktemp("budget") / "hall", plan, HostSuite(), now, lambda line: None).path
+    return small_hall.make(tmp_path_factory.mktemp("budget") / "hall", staff=3, broker_port=port)
 
 
 @pytest.fixture

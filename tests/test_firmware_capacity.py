@@ -1,17 +1,14 @@
 """How many ratings the flash of a board keeps, and how long it lasts: measured on the VM, on littlefs."""
 
-import os
-import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import vm_module
 
 pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("firmware_vm")]
 
 Figure = Callable[[str, str], None]
-TESTS = Path(__file__).resolve().parent
 # No device's: the VM compiles its sources and holds the names of a full journal's segments twice.
 HEAP = "512K"
 BLOCK_BYTES = 4096
@@ -24,26 +21,17 @@ STILL_BLOCKS = 100
 # How much busier than the mean the busiest of the others is. Measured once, by counting each block: 1.28 after 40,000
 # ratings with a nearly empty journal, 2.2 after 20,000 with a full one, whose blocks go round more slowly.
 UNEVENNESS, UNEVENNESS_FULL = 1.5, 2.5
-_BOOT = "import sys; sys.path[:0] = [{root!r}, {tests!r}]; import journal_fill"
+TIMEOUT_S = 300
 
 
 def measure(micropython: str, folder: Path, mode: str, flash_bytes: int, records: int) -> dict[str, int]:
     """The name=value pairs that journal_fill.py prints."""
     flash = folder / f"{mode}.flash"
     flash.write_bytes(b"\xff" * flash_bytes)
-    settings = {"FLASH": str(flash), "MODE": mode, "RECORDS": str(records)}
-    script = _BOOT.format(root=str(TESTS.parent), tests=str(TESTS))
-    done = subprocess.run(
-        [micropython, "-X", f"heapsize={HEAP}", "-c", script],
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = vm_module.run(micropython, "journal_fill", HEAP, TIMEOUT_S, flash=flash, mode=mode, records=records)
     flash.unlink()
     assert done.returncode == 0, done.stdout + done.stderr
-    return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", done.stdout)}
+    return vm_module.counts(done.stdout)
 
 
 def years(erases_a_record: float, flash_bytes: int, unevenness: float) -> float:

@@ -1,7 +1,6 @@
 """A device that was offline for a long time brings all of it to the gateway in seconds, on the VM, over TLS."""
 
 import asyncio
-import datetime
 import os
 import subprocess
 import sys
@@ -10,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import small_hall
 from hall_broker import REPOSITORY, Mosquitto, free_port
 from listening_gateway import ListeningGateway
 from test_simulator_vm import until
 
-from protocol.suite_host import HostSuite
-from provisioning.gateway_settings import Addresses
-from provisioning.hall import make_hall
-from provisioning.hall_plan import HallPlan
 from simulator import vm_device
 from simulator.vm_device import VmDevice
 
@@ -72,9 +68,8 @@ class Desk:
 
 @pytest.fixture
 def desk(micropython: str, tmp_path: Path) -> Desk:
-    port, now = free_port(), datetime.datetime.now(datetime.UTC)
-    plan = HallPlan("yongxing", evaluators=1, clocks=0, staff=1, addresses=Addresses(broker_port=port))
-    hall = make_hall(tmp_path / "hall", plan, HostSuite(), now, lambda line: None).path
+    port = free_port()
+    hall = small_hall.make(tmp_path / "hall", clocks=0, broker_port=port)
     plain, linked = tmp_path / "plain.rom", tmp_path / "linked.rom"
     vm_device.build_rom(plain)
     vm_device.build_rom(linked, linked=True)

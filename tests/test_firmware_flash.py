@@ -4,7 +4,6 @@ import ast
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,6 @@ def interrupted(micropython: str, script: str) -> tuple[int, str]:
 
 
 @pytest.mark.micropython
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
 def test_a_ctrl_c_reaches_no_code_of_the_device(micropython: str, tmp_path: Path) -> None:
     """On the VM the signal then has its usual meaning for the process; a board has none for it."""
     assert interrupted(micropython, started(INTERRUPTED)) == (-signal.SIGINT, "")

