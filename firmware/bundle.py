@@ -9,12 +9,9 @@ import os
 
 from protocol import cbor
 from protocol.refusal import Refused
+from protocol.release import BUNDLE_FILES_MAX, BUNDLE_MAGIC, BUNDLE_TABLE_BYTES_MAX
 
-MAGIC = b"hallseal bundle 1\n"
 PACKAGES = ("firmware", "protocol")
-# Twice what a device has; a message is as long at most.
-FILES_MAX = 128
-TABLE_BYTES_MAX = 4096
 NAME_CHARS_MAX = 40
 _ENDING = ".mpy"
 # Two packages deep, and the folder of the slot: littlefs gives each folder two blocks.
@@ -28,9 +25,9 @@ def table(file):
 
     Raises Refused("structure") or "encoding".
     """
-    size = int.from_bytes(file.read(2), "big") if file.read(len(MAGIC)) == MAGIC else 0
-    rows = cbor.decode(file.read(size)) if 0 < size <= TABLE_BYTES_MAX else None
-    if not isinstance(rows, list) or not 0 < len(rows) <= FILES_MAX:
+    size = int.from_bytes(file.read(2), "big") if file.read(len(BUNDLE_MAGIC)) == BUNDLE_MAGIC else 0
+    rows = cbor.decode(file.read(size)) if 0 < size <= BUNDLE_TABLE_BYTES_MAX else None
+    if not isinstance(rows, list) or not 0 < len(rows) <= BUNDLE_FILES_MAX:
         raise Refused("structure", "table")
     last = ""
     for row in rows:

@@ -58,11 +58,12 @@ def release_keys(path: Path, suite: HostSuite) -> list[bytes]:
     """The hall's release keys, 65 bytes each. Raises ConfigurationError."""
     where = "[releases] keys"
     content = _content(where, path, secret=False)
-    publics = [content[at : at + PUBLIC_KEY_BYTES] for at in range(0, len(content), PUBLIC_KEY_BYTES)]
-    if len(content) != release.KEYS * PUBLIC_KEY_BYTES or len(set(publics)) != release.KEYS:
+    try:
+        publics = release.split_keys(content)
+    except Refused:
         raise ConfigurationError(
             f"{where}: {path} must hold {release.KEYS} different keys; copy the hall's release.pub"
-        )
+        ) from None
     try:
         for public in publics:
             suite.load_public(public)

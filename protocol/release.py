@@ -6,7 +6,7 @@ digest, and a sequence number that a device never goes below.
 """
 
 from protocol import cbor, field
-from protocol.limits import SIGNATURE_BYTES
+from protocol.limits import MESSAGE_BYTES_MAX, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from protocol.refusal import Refused
 from protocol.sign1 import ALG, ESP256, KID, TYP, kid
 
@@ -16,6 +16,11 @@ RELEASE_TYP = "hs-rel"
 KEYS, THRESHOLD = 3, 2
 # A program of 160 KiB with room to grow; two of them and the bundle on its way fit a file system of 2 MiB.
 BUNDLE_BYTES_MAX = 262144
+# How a bundle begins, how many files it has (twice what a device needs), and how long their table is, which a device
+# reads at once.
+BUNDLE_MAGIC = b"hallseal bundle 1\n"
+BUNDLE_FILES_MAX = 128
+BUNDLE_TABLE_BYTES_MAX = MESSAGE_BYTES_MAX
 
 CLASS, SEQUENCE, VERSION, EXPIRES, SIZE, DIGEST = 1, 2, 3, 4, 5, 6
 ROWS = field.table("""
@@ -40,6 +45,14 @@ class Notice:
         self.expires_s = expires_s
         self.size_bytes = size_bytes
         self.digest = digest
+
+
+def split_keys(content: bytes) -> list[bytes]:
+    """The public keys in a file of all KEYS of them, raw, one behind the other. Raises Refused("key")."""
+    keys = [content[at : at + PUBLIC_KEY_BYTES] for at in range(0, len(content), PUBLIC_KEY_BYTES)]
+    if len(content) != KEYS * PUBLIC_KEY_BYTES or len(set(keys)) != KEYS:
+        raise Refused("key", "release")
+    return keys
 
 
 def encode(notice: Notice) -> bytes:

@@ -14,14 +14,10 @@ import tempfile
 from pathlib import Path
 
 from protocol import cbor
-from protocol.limits import MESSAGE_BYTES_MAX
 from protocol.refusal import Refused
+from protocol.release import BUNDLE_FILES_MAX, BUNDLE_MAGIC, BUNDLE_TABLE_BYTES_MAX
 from provisioning import device_modules
 
-MAGIC = b"hallseal bundle 1\n"
-# Twice what the firmware has; a device reads the table at once.
-FILES_MAX = 128
-TABLE_BYTES_MAX = MESSAGE_BYTES_MAX
 # Each of two slots on a file system of 2 MiB, half of which is the journal's.
 FILES_BYTES_MAX = 256 * 1024
 _NAME = re.compile(r"(firmware|protocol)/[a-z0-9_]{1,40}\.mpy")
@@ -72,9 +68,9 @@ def pack(files: dict[str, bytes]) -> bytes:
     """The bundle of these files. Raises BundleError for what no device would take."""
     names = sorted(files)
     table = cbor.encode([[name, len(files[name])] for name in names])
-    if len(table) > TABLE_BYTES_MAX:
-        raise BundleError(f"the table has {len(table)} bytes, {TABLE_BYTES_MAX} are allowed")
-    bundle = MAGIC + len(table).to_bytes(_SIZE_BYTES, "big") + table + b"".join(files[name] for name in names)
+    if len(table) > BUNDLE_TABLE_BYTES_MAX:
+        raise BundleError(f"the table has {len(table)} bytes, {BUNDLE_TABLE_BYTES_MAX} are allowed")
+    bundle = BUNDLE_MAGIC + len(table).to_bytes(_SIZE_BYTES, "big") + table + b"".join(files[name] for name in names)
     rows(bundle)
     return bundle
 
@@ -96,11 +92,11 @@ def unpack(bundle: bytes) -> dict[str, bytes]:
 
 def _parse(bundle: bytes) -> tuple[list[Row], int]:
     """The checked rows, and where the first file begins."""
-    begin = len(MAGIC) + _SIZE_BYTES
-    if len(bundle) < begin or not bundle.startswith(MAGIC):
+    begin = len(BUNDLE_MAGIC) + _SIZE_BYTES
+    if len(bundle) < begin or not bundle.startswith(BUNDLE_MAGIC):
         raise BundleError("this is no bundle of Hallseal")
-    end = begin + int.from_bytes(bundle[len(MAGIC) : begin], "big")
-    if end > min(len(bundle), begin + TABLE_BYTES_MAX):
+    end = begin + int.from_bytes(bundle[len(BUNDLE_MAGIC) : begin], "big")
+    if end > min(len(bundle), begin + BUNDLE_TABLE_BYTES_MAX):
         raise BundleError("the table is cut off or too long")
     try:
         table = cbor.decode(bundle[begin:end])
@@ -116,8 +112,8 @@ def _parse(bundle: bytes) -> tuple[list[Row], int]:
 
 
 def _rows(table: object) -> list[Row]:
-    if not isinstance(table, list) or not 0 < len(table) <= FILES_MAX:
-        raise BundleError(f"a bundle has 1 to {FILES_MAX} files")
+    if not isinstance(table, list) or not 0 < len(table) <= BUNDLE_FILES_MAX:
+        raise BundleError(f"a bundle has 1 to {BUNDLE_FILES_MAX} files")
     found: list[Row] = []
     for row in table:
         if not isinstance(row, list) or len(row) != 2:

@@ -17,7 +17,6 @@ from provisioning import private_folder
 KEY_NAME = "release.key"
 # The public keys of all holders, raw, one behind the other; the gateway has the same file.
 PUBLICS_NAME = "release.pub"
-_PUBLICS_BYTES = release.KEYS * PUBLIC_KEY_BYTES
 
 
 class HolderError(Exception):
@@ -40,9 +39,11 @@ def folder_name(number: int) -> str:
 
 def publics(content: bytes) -> tuple[bytes, ...]:
     """The public keys in release.pub, by number. Raises HolderError."""
-    if len(content) != _PUBLICS_BYTES:
-        raise HolderError(f"{PUBLICS_NAME} must have {_PUBLICS_BYTES} bytes; copy it from the hall's folder again")
-    return tuple(content[at : at + PUBLIC_KEY_BYTES] for at in range(0, _PUBLICS_BYTES, PUBLIC_KEY_BYTES))
+    try:
+        return tuple(release.split_keys(content))
+    except Refused:
+        size = release.KEYS * PUBLIC_KEY_BYTES
+        raise HolderError(f"{PUBLICS_NAME} must have {size} bytes; copy it from the hall's folder again") from None
 
 
 def load(folder: Path, suite: HostSuite) -> Holder:

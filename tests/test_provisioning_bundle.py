@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from protocol import cbor
+from protocol.release import BUNDLE_MAGIC as MAGIC
 from provisioning import bundle, cli, device_modules, release
-from provisioning.bundle import MAGIC, BundleError
+from provisioning.bundle import BundleError
 from simulator import flash_image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
