@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from simulator import morning, reconciliation, table, vm_device
+from simulator.caretaker import Caretaker
 from simulator.closing import Closing
 from simulator.hall_box import HallBox
 from simulator.people import People
@@ -30,7 +31,6 @@ SETTLE_TIMEOUT_S = 60
 INTERRUPTED = 128 + signal.SIGINT
 NO_VM = "No MicroPython VM for this platform: the devices run the same firmware modules on CPython."
 _GATEWAY_DIES, _BROKER_DIES = 0.4, 0.65
-_DARK_S = 2.0
 _REFRESH_S = 1.0
 # More devices, or a faster clock, and one machine plays a slow machine instead of a hall.
 DEVICES_MAX, SPEED_MAX = 1000, 600
@@ -68,9 +68,21 @@ class Demo:
         await self._unless_interrupted(self._open())
         async with box.business_client() as business, box.audit_client() as audit, box.central_client() as central:
             people = People(business, box.time, self._stop)
-            await self._play(people, audit, central)
-            await self._settle(people, audit, central)
+            caretaker = asyncio.create_task(Caretaker(box, self._tell).run())
+            try:
+                await self._play(people, audit, central)
+                await self._settle(people, audit, central)
+            finally:
+                caretaker.cancel()
+                ended = await asyncio.gather(caretaker, return_exceptions=True)
+            if isinstance(ended[0], StartError):
+                raise ended[0]
             return self._report(people)
+
+    def _tell(self, note: str) -> None:
+        """Something that nobody asked for: in the table, and as a line that stays."""
+        self._note = note
+        self._console.print(note, highlight=False)
 
     def _listen_to_signals(self) -> None:
         """From the first moment: a demo that dies without its children would leave them, and its folder, behind."""
@@ -154,26 +166,15 @@ class Demo:
         ]
 
     async def _chaos(self) -> None:
-        """Kill the gateway, and later the broker, which forgets everything; start them again.
+        """Kill the gateway, and later the broker, which forgets everything; the caretaker starts them again.
 
-        Ctrl-C ends it before the next victim, never between a death and the start after it.
+        Ctrl-C ends it before the next victim.
         """
         duration_s = self._arguments.duration_s or 60
-        gateway, broker = self._box.processes["gateway"], self._box.processes["broker"]
-        if await self._interrupted_before(duration_s * _GATEWAY_DIES):
-            return
-        self._note = "the gateway was killed"
-        gateway.kill()
-        await asyncio.sleep(_DARK_S)
-        await self._box.start_gateway()
-        self._note = "the gateway is back"
-        if await self._interrupted_before(duration_s * _BROKER_DIES):
-            return
-        self._note = "the broker was killed"
-        broker.kill()
-        await asyncio.sleep(_DARK_S)
-        await broker.start()
-        self._note = "the broker is back, and remembers nothing"
+        for name, part in (("gateway", _GATEWAY_DIES), ("broker", _BROKER_DIES)):
+            if await self._interrupted_before(duration_s * part):
+                return
+            self._box.processes[name].kill()
 
     async def _interrupted_before(self, played_s: float) -> bool:
         """Wait until the morning is so old; True when somebody ended it meanwhile."""

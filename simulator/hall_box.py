@@ -17,6 +17,7 @@ from simulator.morning import OPENS_S
 from simulator.processes import READY_TIMEOUT_S, Ports, Process
 
 HALL = "yongxing"
+SERVERS = ("broker", "central", "gateway")
 # The hall is switched on this much hall time before it opens: ten seconds and more for 68 devices on two cores.
 PREPARATION_S = 15 * 60
 
@@ -103,6 +104,10 @@ class HallBox:
         )
         self._process("gateway", ["gateway.cli", "run", "--config", f"{hall}/gateway/gateway.toml"], "")
         await asyncio.gather(broker.start(), central.start(), self.start_gateway())
+
+    async def start_again(self, name: str) -> None:
+        """One of SERVERS that has ended. Raises StartError."""
+        await (self.start_gateway() if name == "gateway" else self.processes[name].start())
 
     async def start_gateway(self) -> None:
         """Start, or start again, and wait until it answers. Raises StartError."""

@@ -141,6 +141,20 @@ def test_two_demos_at_once_end_with_zeros_also_where_one_lives_in_chaos(start: S
     assert chaos.processes() == []
 
 
+def test_a_broker_that_somebody_kills_is_started_again_and_costs_nothing(start: Start) -> None:
+    run = start(f"--for 12 {FEW}")
+    run.until(r"pressed=[1-9]")
+    [broker] = [
+        one for one in psutil.process_iter(["cmdline"]) if run._is_mine(one) and "broker" in one.info["cmdline"]
+    ]
+    broker.kill()
+    for line in ("the broker has ended, and is started again", "the broker is back, and remembers nothing"):
+        run.until(f"^{line}$")
+    assert run.end() == 0
+    assert run.agrees() > 0
+    assert run.left() == run.processes() == []
+
+
 def test_ctrl_c_ends_the_morning_with_a_reconciliation_and_before_it_with_nothing_left(start: Start) -> None:
     early, run = start(FEW), start(FEW)
     early.until("page: ")
