@@ -11,6 +11,7 @@ from firmware.mqtt import Mqtt, MqttError
 from protocol import channel, command, disclosure, encrypt0, heartbeat, receipt, record, sealed_record, sign1
 from protocol import topic as topics
 from protocol.suite_host import HostSuite
+from simulator.broker import HallBroker
 
 SUITE = HostSuite()
 TIMEOUT_S = 20
@@ -126,3 +127,16 @@ class ListeningGateway:
         nonce = beat.claims[heartbeat.TIME_NONCE]
         claims = {command.NONCE: nonce, command.TIME_MS: int(time.time() * 1000)}
         await self.command(device, command.TIME_ANSWER, claims)
+
+
+@contextlib.asynccontextmanager
+async def on_a_broker(hall, port):
+    """A ListeningGateway of this hall, on a broker of its own at this port."""
+    broker = HallBroker(hall, port)
+    await broker.start()
+    found = await ListeningGateway(hall).connect(port)
+    try:
+        yield found
+    finally:
+        await found.close()
+        await broker.shutdown()

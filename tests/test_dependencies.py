@@ -7,6 +7,7 @@ import sys
 import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 from source_tree import PACKAGES, REPOSITORY, Import, Module, imports, modules
 
 MAY_IMPORT = {
@@ -259,3 +260,22 @@ def test_whatever_is_declared_is_needed() -> None:
         _normal(name) for module in modules() for each in imports(module.tree) for name in installed.get(each.top, [])
     }
     assert sorted(_declared("simulator", "test") - imported - NOT_IMPORTED) == []
+
+
+def _unmet(needed: Requirement) -> bool:
+    """True when this environment lacks it, or has another version of it."""
+    if needed.marker and not needed.marker.evaluate({"extra": ""}):
+        return False
+    try:
+        return not needed.specifier.contains(importlib.metadata.version(needed.name), prereleases=True)
+    except importlib.metadata.PackageNotFoundError:
+        return True
+
+
+def test_the_locks_name_everything_that_their_packages_need() -> None:
+    """They are installed as they are and nothing is looked up: what was published since changes nothing."""
+    pip = next(line for line in (REPOSITORY / "Makefile").read_text("utf-8").split("\n") if line.startswith("LOCKED ="))
+    assert "--no-deps" in pip and "--require-hashes" in pip
+    wanted = [(one.name, each) for one in importlib.metadata.distributions() for each in one.requires or ()]
+    assert len(wanted) > 50
+    assert [pair for pair in wanted if _unmet(Requirement(pair[1]))] == []

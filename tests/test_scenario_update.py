@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from served_hall import served
 from source_tree import REPOSITORY
 from sqlalchemy import select
 from test_scenarios import at_central, until
@@ -34,12 +35,8 @@ OLD, NEW = 'VERSION = "0.1.0"', "0.2.0"
 @pytest.fixture
 async def box(micropython: str, tmp_path: Path) -> AsyncIterator[HallBox]:
     """A provisioned hall of one evaluator, whose servers run."""
-    made = HallBox(tmp_path / "box", evaluators=1, clocks=0, virtual=0, staff=1, speed=SPEED)
-    made.scratch.mkdir()
-    await made.provision()
-    await made.start_servers()
-    yield made
-    await made.stop()
+    async with served(tmp_path / "box", evaluators=1, clocks=0, staff=1, speed=SPEED) as made:
+        yield made
 
 
 @pytest.fixture

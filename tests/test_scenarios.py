@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from served_hall import served
 
 from firmware.screen import Screen
 from firmware.ssd1306 import PAGES, WIDTH, Ssd1306
@@ -31,12 +32,8 @@ Start = Callable[..., Awaitable[VmDevice]]
 @pytest.fixture
 async def box(micropython: str, tmp_path: Path) -> AsyncIterator[HallBox]:
     """A provisioned hall whose servers run; its devices are started by the tests, one by one."""
-    made = HallBox(tmp_path / "box", evaluators=2, clocks=1, virtual=0, staff=3, speed=SPEED)
-    made.scratch.mkdir()
-    await made.provision()
-    await made.start_servers()
-    yield made
-    await made.stop()
+    async with served(tmp_path / "box", evaluators=2, clocks=1, staff=3, speed=SPEED) as made:
+        yield made
 
 
 @pytest.fixture

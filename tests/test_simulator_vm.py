@@ -14,7 +14,7 @@ import pytest
 import small_hall
 from hall_broker import free_port
 from hostile_proxy import HostileProxy
-from listening_gateway import ListeningGateway
+from listening_gateway import ListeningGateway, on_a_broker
 
 from firmware.identity import ERASED, SECRETS
 from firmware.screen import Screen
@@ -66,12 +66,8 @@ def hall(port: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def gateway(hall: Path, port: int) -> AsyncIterator[ListeningGateway]:
     """A gateway on a broker of its own."""
-    broker = HallBroker(hall, port)
-    await broker.start()
-    found = await ListeningGateway(hall).connect(port)
-    yield found
-    await found.close()
-    await broker.shutdown()
+    async with on_a_broker(hall, port) as found:
+        yield found
 
 
 @pytest.fixture
