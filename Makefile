@@ -16,8 +16,8 @@ NEW_ENOUGH = import sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo "$$python" && break; done)
 
-# Quiet pip, no question asked; --require-hashes takes nothing but what the lock names. The lock names everything, so pip
-# has nothing to choose: with --no-deps a version that was published since cannot come into its way.
+# Quiet pip, no question asked; --require-hashes takes nothing but what the lock names. The lock names everything, so
+# pip has nothing to choose: with --no-deps a version that was published since cannot come into its way.
 export PIP_QUIET := 1
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
