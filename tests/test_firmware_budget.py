@@ -1,7 +1,8 @@
 """Budgets of the devices, measured on the VM: what they hold of the heap, and in which heap a whole run passes.
 
-The VM has words of 64 bits, a board of 32: `w` in a heap size, and half of what is in use, are the board's terms. The
-modules lie outside the heap here, as they do in an image that freezes them.
+The VM has words of 64 bits, a board of 32: `w` in a heap size, and half of what is in use, are the board's terms. That
+is the best a board can do, for bytes do not shrink: so the figures also tell what the ratio of a 32-bit VM makes of it.
+The modules lie outside the heap here, as they do in an image that freezes them.
 """
 
 import asyncio
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("vm")]
 TIMEOUT_S = 20
 # How much larger a word is here than on a board.
 WORD = 2
+# The heap that importing the linked modules took here, by what it took on the 32-bit wasm VM: 1.72. In percent.
+MEASURED_PERCENT = 172
 LIVE_BYTES_MAX = 48 * 1024
 KINDS = {"evaluator": "e-001", "clock": "c-001"}
 VISITS = 8
@@ -172,6 +175,7 @@ async def test_a_morning_passes_in_the_heap_of_the_budget(
     live_bytes = all_bytes - bench_bytes
     allowed = f"; budget {LIVE_BYTES_MAX:,}" if linked else ""
     told = f"{live_bytes:,} bytes on this VM, {live_bytes // WORD:,} in a board's terms (half{allowed})"
+    told += f"; {100 * live_bytes // MEASURED_PERCENT:,} by the ratio of a 32-bit VM"
     told += f"; {bench_bytes:,} of the bench are left out"
     figure(f"{kind}, {image}: live heap", told)
     if linked:
