@@ -59,6 +59,10 @@ coverage: $(TESTING) ## the suite with branch coverage; the report is printed
 firmware: $(VENV)/run.stamp ## the bundles of both kinds of devices into build/firmware, with their sizes
 	@$(BIN)/hallseal-provision release build build/firmware
 
+.PHONY: linked
+linked: $(VENV)/run.stamp ## the device modules linked into build/linked, as a small board freezes them
+	@$(BIN)/hallseal-simulator link build/linked
+
 .PHONY: check
 check: $(VENV)/develop.stamp $(TYPED) ## lint, format and types; changes nothing
 	$(BIN)/ruff check $(wildcard $(SOURCES))

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator import broker, central, demo, fleet, screens
+from simulator import broker, central, demo, fleet, freezing, screens
 
 _OVERVIEW = """\
 A service hall without hardware: real firmware on MicroPython VMs, virtual devices, visitors and staff, an MQTT broker,
@@ -13,6 +13,7 @@ and a double of the central system.
   hallseal-simulator demo --for 30            a whole hall for half a minute, with a reconciliation at its end
   hallseal-simulator demo --for 30 --chaos    the same, while gateway and broker are killed in the middle
   hallseal-simulator screens OUT              every screen of the devices as a picture
+  hallseal-simulator link OUT                 the device modules linked, as a small board should freeze them
 """
 
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="hallseal-simulator", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for part in (demo, fleet, broker, central, screens):
+    for part in (demo, fleet, broker, central, screens, freezing):
         part.add_parser(commands)
     options = parser.parse_args(arguments)
     return int(options.run(options))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from simulator.constant_folding import fold
 from simulator.free_names import free_names, spell
+from simulator.inlining import inline_linked, inline_private
 from simulator.linking import link
 from simulator.short_names import shorten
 from simulator.unused_code import trim
@@ -49,8 +50,8 @@ def build(packages: list[Path], modules: Path | None = None, layout: Layout | No
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         tops = {path.stem: path.read_text("utf-8") for path in modules.glob("*.py")} if modules else {}
-        sources = _read(packages)
-        image = _shrink(sources, tops, layout) if layout else sources
+        sources = read(packages)
+        image = spell(linked(sources, tops, layout), tops.values(), free_names()) if layout else sources
         for module, source in {**image, **tops}.items():
             path = scratch / (module.replace(".", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,17 +65,19 @@ def build(packages: list[Path], modules: Path | None = None, layout: Layout | No
     return bytes(made)
 
 
-def _read(packages: list[Path]) -> dict[str, str]:
+def read(packages: list[Path]) -> dict[str, str]:
     """{module: source} of what a device runs of these packages."""
     paths = [path for package in packages for path in sorted(package.glob("*.py")) if path.name not in HOST_ONLY]
     return {f"{path.parent.name}.{path.stem}": path.read_text("utf-8") for path in paths}
 
 
-def _shrink(sources: Mapping[str, str], tops: Mapping[str, str], layout: Layout) -> dict[str, str]:
-    """The same program in less heap: constants folded, unused code left out, short names, few modules."""
-    trimmed = trim({**fold(sources), **tops}, keep=tops)
-    shrunk = shorten({module: trimmed[module] for module in sources}, tops.values())
-    return spell(link(shrunk, layout.core, layout.apps), tops.values(), free_names())
+def linked(sources: Mapping[str, str], callers: Mapping[str, str], layout: Layout) -> dict[str, str]:
+    """{part: source}, the same program in less heap: constants folded, unused code left out, short names, few functions
+    and modules. callers: {module: source} of what starts the program, and stays as it is.
+    """
+    trimmed = trim({**fold(sources), **callers}, keep=callers)
+    shrunk = shorten({module: inline_private(trimmed[module]) for module in sources}, callers.values())
+    return inline_linked(link(shrunk, layout.core, layout.apps))
 
 
 def main(arguments: list[str]) -> int:

@@ -18,7 +18,7 @@ from simulator.vm_process import VmProcess
 
 # The files as they stand, in what 96 KiB are to a board: the VM here has words of 64 bits, and takes `w` for that.
 HEAP = "96wK"
-# The same program linked (see linking.py) does with what 64 KiB are to a board.
+# The same program linked (see linking.py), as a small board freezes it, does with what 64 KiB are to a board.
 LINKED_HEAP = "64wK"
 # A program that came as an update lies on the flash, not in ROM, so its bytecode goes into the heap: 217 KB live with
 # words of 64 bits. A board takes it from its PSRAM.

@@ -41,22 +41,39 @@ def frozen(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-def test_an_image_freezes_what_the_devices_need_and_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = frozen(REPOSITORY / "firmware/manifest.py", monkeypatch)
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """firmware/ and protocol/ as they stand, and nothing that was built."""
+    for package in device_modules.PACKAGES:
+        shutil.copytree(REPOSITORY / package, tmp_path / package)
+    return tmp_path
+
+
+def test_an_image_freezes_what_the_devices_need_and_nothing_of_the_host(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = frozen(checkout / "firmware/manifest.py", monkeypatch)
     assert found.pop("included") == ["$(PORT_DIR)/boards/manifest.py"]
     needed = {module for kind in device_modules.APPS for module in device_modules.sources(kind)}
     paths = {device_modules.path_of(module).relative_to(REPOSITORY).as_posix() for module in needed}
     assert {*paths, "boot.py"} <= set(found)
     more = set(found) - paths - {"boot.py"}  # of the wire, what the other side alone needs
     assert all(name.startswith("protocol/") and "host" not in name for name in more)
-    assert found["boot.py"] == BOOT
+    assert found["boot.py"].read_text("utf-8") == BOOT.read_text("utf-8")
 
 
-def test_a_new_module_is_frozen_without_a_word_to_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for package in device_modules.PACKAGES:
-        shutil.copytree(REPOSITORY / package, tmp_path / package)
-    (tmp_path / "firmware/novelty.py").write_text("")
-    assert "firmware/novelty.py" in frozen(tmp_path / "firmware/manifest.py", monkeypatch)
+def test_a_new_module_is_frozen_without_a_word_to_the_manifest(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / "firmware/novelty.py").write_text("")
+    assert "firmware/novelty.py" in frozen(checkout / "firmware/manifest.py", monkeypatch)
+
+
+def test_the_linked_modules_are_frozen_where_they_were_made(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = checkout / "build/linked/firmware/main.py"
+    linked.parent.mkdir(parents=True)
+    linked.write_text("")
+    found = frozen(checkout / "firmware/manifest.py", monkeypatch)
+    assert found.pop("included") == ["$(PORT_DIR)/boards/manifest.py"]
+    assert found == {"firmware/main.py": linked.resolve(), "boot.py": (checkout / "firmware/flash/boot.py").resolve()}
 
 
 def test_nothing_jumps_in_boot_before_the_console_is_closed() -> None:
