@@ -145,7 +145,10 @@ _KEYS = {
         *("language", "rating_timeout_s", "heartbeat_s", "brightness", "rate_staff", "tag_codes", "ask_phone"),
         *("opens_at", "quiet_from", "quiet_until", "utc_offset_min", "erase_on_tamper", "sensor_password_file"),
     },
-    "masking": {"id_number_first", "id_number_last", "name_last"},
+    "masking": {
+        *("name_first", "name_last", "phone_first", "phone_last"),
+        *("id_number_first", "id_number_last", "document_last"),
+    },
     "intake": {"batch_messages", "linger_ms", "inbox_messages"},
 }
 _REQUIRED = ("hall", "mqtt", "keys", "registry")
@@ -298,9 +301,13 @@ def _devices(section: Section) -> DeviceSettings:
 
 def _masking(section: Section) -> MaskingRule:
     return MaskingRule(
-        id_number_first=section.whole("id_number_first", 0, 6, 3),
-        id_number_last=section.whole("id_number_last", 0, 4, 4),
-        name_last=section.flag("name_last", False),
+        id_number_first=section.whole("id_number_first", 0, 6, MaskingRule.id_number_first),
+        id_number_last=section.whole("id_number_last", 0, 4, MaskingRule.id_number_last),
+        name_last=section.flag("name_last", MaskingRule.name_last),
+        name_first=section.flag("name_first", MaskingRule.name_first),
+        phone_first=section.whole("phone_first", 0, 3, MaskingRule.phone_first),
+        phone_last=section.whole("phone_last", 0, 4, MaskingRule.phone_last),
+        document_last=section.whole("document_last", 0, 4, MaskingRule.document_last),
     )
 
 
