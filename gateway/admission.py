@@ -294,6 +294,7 @@ def _row(one: Admitted, flags: Sequence[str]) -> dict[str, Any]:
         "masked_json": one.masked_json,
         "sealed": one.sealed,
         "flags_json": _flags_json(flags),
+        "pseudonym": one.pseudonym,
     }
 
 

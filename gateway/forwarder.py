@@ -154,7 +154,9 @@ def entry(record: LedgerRecord) -> dict[str, object]:
         "kind": record.kind,
         "evidence": base64.b64encode(record.evidence).decode(),
         "masked": dict(record.masked) if record.masked else None,
-        "sealed": base64.b64encode(record.sealed).decode() if record.sealed else None,
+        # Empty is not None: the record had a sealed part, and its time at the hall was over.
+        "sealed": None if record.sealed is None else base64.b64encode(record.sealed).decode(),
+        "pseudonym": record.pseudonym,
         "received_s": record.received_s,
         "flags": list(record.flags),
     }

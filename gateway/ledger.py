@@ -48,8 +48,9 @@ class LedgerRecord(NamedTuple):
     boot: str
     claims: Mapping[str, object]  # by name, see gateway.claims
     masked: Mapping[str, str] | None
-    sealed: bytes | None
+    sealed: bytes | None  # empty: removed, its time was over
     flags: Sequence[str]
+    pseudonym: str | None = None  # 32 hex digits, see gateway.pseudonym
 
 
 class StreamState(NamedTuple):
@@ -249,6 +250,13 @@ class Ledger:
     def quarantined(self) -> dict[str, int]:
         """Messages in quarantine now, by reason."""
         return self.read(quarantine.held_by_reason)
+
+    def erase_traces(self) -> bool:
+        """Take out of the write-ahead log what it still holds of overwritten rows; False: in use, try again later.
+
+        Blocks the writer for a moment. Never call this from a job.
+        """
+        return ledger_file.truncate_wal(self._writing)
 
     def alive(self) -> bool:
         """True while the writer thread runs."""

@@ -75,6 +75,16 @@ def engine(path: Path, writer: bool) -> Engine:
     return made
 
 
+def truncate_wal(writing: Engine) -> bool:
+    """Move everything from the write-ahead log into the file, and cut the log to nothing; False when it was in use.
+
+    A row that was deleted is overwritten in the file, but the log's older pages would show it until they are reused.
+    """
+    with writing.connect() as connection:
+        busy: int = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        return not busy
+
+
 def prepare(connection: Connection) -> None:
     """Make the tables of a new ledger, or bring those of an older one up to date; refuse what a newer version made.
 

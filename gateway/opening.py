@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from gateway import claims, rules
 from gateway.channels import Channels
 from gateway.masking import MaskingRule
+from gateway.pseudonym import Pseudonyms
 from gateway.registry import ACTIVE, Device, Registry
 from gateway.rules import Refusal
 from protocol import disclosure, encrypt0, event, heartbeat, rating, record, sign1, topic
@@ -28,12 +29,13 @@ class Arrival(NamedTuple):
     received_ms: int
 
 
-class Opened(NamedTuple):
-    """Decrypted, not verified."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Decrypted, not verified. Shows nothing of itself: it holds what the reviewer said of himself."""
 
-    arrival: Arrival
+    arrival: Arrival = field(repr=False)
     device: Device
-    signed: sign1.Signed
+    signed: sign1.Signed = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class Admitted:
     boot: str
     claims_json: str
     masked_json: str | None
+    pseudonym: str | None
     flags: list[str]
     opening: "Opening | None" = None
     disclosures: list[bytes] = field(default_factory=list, repr=False)
@@ -99,13 +102,20 @@ class Opener:
     """Opens messages for one hall. `open` and `finish` run in the intake's thread, `verify` in any."""
 
     def __init__(
-        self, hall: str, suite: HostSuite, registry: Registry, channels: Channels, masking: MaskingRule
+        self,
+        hall: str,
+        suite: HostSuite,
+        registry: Registry,
+        channels: Channels,
+        masking: MaskingRule,
+        pseudonyms: Pseudonyms,
     ) -> None:
         self._hall = hall
         self._suite = suite
         self._registry = registry
         self._channels = channels
         self._masking = masking
+        self._pseudonyms = pseudonyms
 
     def open(self, arrival: Arrival) -> Opened:
         """Size, topic, registry, key id, decryption, structure. Raises Refusal or protocol Refused."""
@@ -169,6 +179,7 @@ class Opener:
             boot=content.boot.hex(),
             claims_json=_json(claims.named(content)),
             masked_json=_json(self._masking.identity(identity)) if identity else None,
+            pseudonym=self._pseudonyms.of(identity, received_s) if identity else None,
             flags=rules.flags(content, device, received_s, disclosed),
             opening=_opening(content),
             disclosures=signed.disclosures,

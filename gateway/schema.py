@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 # Raised when a table changes; stored in SQLite's user_version and checked when the ledger is opened.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # Version of an older ledger -> what makes the next one of it. A ledger is years of evidence: it is never made anew.
 MIGRATIONS = {
@@ -28,6 +28,11 @@ MIGRATIONS = {
         "CREATE INDEX quarantine_topic ON quarantine (topic)",
         "ALTER TABLE heartbeat ADD COLUMN release_sequence INTEGER",
         "ALTER TABLE heartbeat ADD COLUMN refused_sequence INTEGER",
+    ),
+    3: (
+        "ALTER TABLE record ADD COLUMN pseudonym VARCHAR(32)",
+        "ALTER TABLE visit ADD COLUMN stream VARCHAR(16)",
+        "ALTER TABLE visit ADD COLUMN seq INTEGER",
     ),
 }
 
@@ -52,8 +57,9 @@ record = Table(
     Column("boot", String(16), nullable=False),  # hex of the 8 boot bytes
     Column("claims_json", String, nullable=False),  # clear claims by name, see gateway.claims
     Column("masked_json", String, nullable=True),  # {"name", "phone", "id_number", "id_kind"}, those that were given
-    Column("sealed", LargeBinary, nullable=True),  # HPKE blob of the disclosures, see gateway.identity_seal
+    Column("sealed", LargeBinary, nullable=True),  # HPKE blob of the disclosures, see gateway.identity_seal; empty: removed
     Column("flags_json", String, nullable=False),  # list of rule codes, see gateway.rules; often "[]"
+    Column("pseudonym", String(32), nullable=True),  # of this month only, see gateway.pseudonym
     UniqueConstraint("device", "stream", "seq", name="record_identity"),
     Index("record_count", "device", "kind"),  # counts without reading the records themselves
     sqlite_autoincrement=True,
@@ -70,7 +76,7 @@ stream = Table(
     Column("through_digest", LargeBinary(32), nullable=True),  # of the record at `through`
     Column("highest", Integer, nullable=False),  # highest seq in `record`
     Column("declared", Integer, nullable=False),  # highest head the device itself has signed (heartbeat, next stream)
-    Column("stored", Integer, nullable=False),  # rows in `record`
+    Column("stored", Integer, nullable=False),  # records taken; rows in `record` and those that `removal` tells of
     Column("duplicates", Integer, nullable=False),  # offered again with the same payload
     Column("equivocations", Integer, nullable=False),  # offered again with another payload
     Column("opened_s", Integer, nullable=False),
@@ -192,6 +198,8 @@ visit = Table(
     Column("device", String(32), nullable=False),
     Column("state", String(16), nullable=False),  # asked, rated, timed_out, closed
     Column("expires_s", Integer, nullable=False),  # 0 once the visit has an outcome: it would tell when it was opened
+    Column("stream", String(16), nullable=True),  # with `device` and `seq`: the record of its outcome, for the person who
+    Column("seq", Integer, nullable=True),  # asks what is held of a visit; gone with the row
     Index("visit_day", "day"),
     sqlite_with_rowid=False,  # rows stand in the order of their tokens, not in that of the visitors
 )
@@ -201,4 +209,27 @@ visit_key = Table(
     metadata,
     Column("day", Integer, primary_key=True),
     Column("key", LargeBinary(32), nullable=False),
+)
+
+# The key of this month's pseudonyms; one row. A key that goes is overwritten, see gateway.pseudonym.
+pseudonym_key = Table(
+    "pseudonym_key",
+    metadata,
+    Column("month", Integer, primary_key=True),  # 12 * year + month - 1, of the hall
+    Column("key", LargeBinary(32), nullable=False),
+)
+
+# What retention has taken away: a gap here is no loss. Of records one line for each unbroken run of one kind.
+removal = Table(
+    "removal",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(16), nullable=False),  # see gateway.retention
+    Column("device", String(32), nullable=False),  # "" where it was no record
+    Column("stream", String(16), nullable=False),
+    Column("first", Integer, nullable=False),  # seq of a record; else the row's own number
+    Column("last", Integer, nullable=False),
+    Column("count", Integer, nullable=False),  # last - first + 1 for whole records
+    Column("day", Integer, nullable=False),  # of the hall, on which it was removed
+    Index("removal_stream", "device", "stream", "first"),
 )

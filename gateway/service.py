@@ -26,6 +26,7 @@ from gateway.mqtt_link import MqttLink
 from gateway.opening import Opener
 from gateway.orders import Orders
 from gateway.projection import Projection
+from gateway.pseudonym import Pseudonyms
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
 from gateway.releases import Releases
@@ -135,7 +136,10 @@ class Gateway:
     def _make_intake(self, suite: HostSuite, channels: Channels, central_public: bytes) -> Intake:
         configuration, store = self._configuration, self._configuration.store
         self._book = VisitBook(self._clock)
-        opener = Opener(configuration.hall, suite, self._registry, channels, configuration.masking)
+        self._pseudonyms = Pseudonyms(self.ledger, 60 * configuration.devices.utc_offset_min)
+        opener = Opener(
+            configuration.hall, suite, self._registry, channels, configuration.masking, self._pseudonyms
+        )
         admission = Admission(Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max), self._book)
         return Intake(
             opener,

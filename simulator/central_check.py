@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ PROFILE = "hallseal/1"
 SEALED_SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 # A record message has at most 4096 bytes; base64 and HPKE add a half.
 FIELD_CHARACTERS_MAX = 8192
+_PSEUDONYM = re.compile("[0-9a-f]{32}")
 KIND_DEVICES = {record.RATING: "evaluator", record.PUNCH: "clock"}
 
 
@@ -51,6 +53,8 @@ class Checked:
     level: int | None
     evidence: bytes
     disclosed: Mapping[int, Any]
+    pseudonym: str | None  # the gateway's word: the same person within a month
+    sealed_removed: bool  # the gateway's word: it held the sealed part as long as it may
     masked_ok: bool  # False: a masked field shows what it should hide
 
 
@@ -87,6 +91,8 @@ class RecordCheck:
             _level(payload),
             evidence,
             disclosed,
+            _pseudonym(entry.get("pseudonym")),
+            entry.get("sealed") == "",
             _is_masked(entry.get("masked"), disclosed),
         )
 
@@ -114,6 +120,8 @@ class RecordCheck:
         if entry.get("sealed") is None:
             if payload.digests:
                 raise RecordRefusedError("sealed part missing")
+            return {}
+        if entry["sealed"] == "":  # removed by the hall's retention; it went to us long ago, or never was to
             return {}
         sealed = _blob(entry, "sealed")
         info = bytes(cbor.encode([PROFILE, payload.hall, payload.device, payload.stream, payload.seq]))
@@ -152,6 +160,12 @@ def _disclosures(padded: bytes) -> list[bytes]:
 
 def _identity(payload: record.Record) -> tuple[str, str, int, int]:
     return payload.device, payload.stream.hex(), payload.seq, payload.kind
+
+
+def _pseudonym(found: object) -> str | None:
+    if found is not None and not (isinstance(found, str) and _PSEUDONYM.fullmatch(found)):
+        raise RecordRefusedError("pseudonym")
+    return found
 
 
 def _level(payload: record.Record) -> int | None:

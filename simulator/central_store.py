@@ -14,12 +14,18 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS record (
     position INTEGER PRIMARY KEY, device TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
     kind INTEGER NOT NULL, level INTEGER, digest BLOB NOT NULL, prev BLOB NOT NULL, evidence BLOB NOT NULL,
-    disclosed INTEGER NOT NULL, stored_real_s REAL NOT NULL, UNIQUE (device, stream, seq));
+    disclosed INTEGER NOT NULL, pseudonym TEXT, stored_real_s REAL NOT NULL, UNIQUE (device, stream, seq));
 CREATE TABLE IF NOT EXISTS offered (what TEXT PRIMARY KEY, count INTEGER NOT NULL);
 """
 _STREAMS = """
 SELECT device, stream, max(seq), max(seq) - count(*) FROM record GROUP BY device, stream ORDER BY min(position)
 """
+# One person may well come five times a month; who rates more often deserves a look (domain reference P12).
+REPEATS_MAX = 5
+_REPEATED_RATERS = f"""
+SELECT count(*) FROM (SELECT pseudonym FROM record WHERE pseudonym IS NOT NULL GROUP BY pseudonym
+HAVING count(*) > {REPEATS_MAX})
+"""  # noqa: S608  # our own number
 _BROKEN_LINKS = """
 SELECT count(*) FROM record one JOIN record before ON before.device = one.device AND before.stream = one.stream
 AND before.seq = one.seq - 1 WHERE substr(before.digest, 1, 16) != one.prev
@@ -65,10 +71,12 @@ class CentralStore:
             return verdict
         row = (one.device, one.stream, one.seq, one.kind, one.level, one.digest, one.prev, one.evidence)
         self._connection.execute(
-            "INSERT INTO record (device, stream, seq, kind, level, digest, prev, evidence, disclosed, stored_real_s) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, len(one.disclosed), real_s),
+            "INSERT INTO record (device, stream, seq, kind, level, digest, prev, evidence, disclosed, pseudonym, "
+            "stored_real_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, len(one.disclosed), one.pseudonym, real_s),
         )
+        if one.sealed_removed:
+            self._count("sealed_removed")
         if not one.masked_ok:
             self._count("unmasked")
         return STORED
@@ -90,6 +98,9 @@ class CentralStore:
                 "equivocations": offered.get(EQUIVOCATION, 0),
                 "refused": refused,
                 "unmasked": offered.get("unmasked", 0),
+                "sealed_removed": offered.get("sealed_removed", 0),
+                "raters": self._one("SELECT count(DISTINCT pseudonym) FROM record"),
+                "repeated_raters": self._one(_REPEATED_RATERS),
                 "by_kind": self._by_kind(),
                 "levels": dict(self._rows("SELECT level, count(*) FROM record WHERE level IS NOT NULL GROUP BY level")),
                 "by_device": self._by_device(),

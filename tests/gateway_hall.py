@@ -22,6 +22,7 @@ from gateway.masking import MaskingRule
 from gateway.metrics import Metrics
 from gateway.opening import Arrival, Opener
 from gateway.orders import Orders
+from gateway.pseudonym import Pseudonyms
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
 from gateway.releases import Releases
@@ -102,8 +103,9 @@ class GatewayHall:
         )
         self.admission = Admission(Quarantine(*quarantine), self.book)
         self.outcomes = []
+        self.pseudonyms = Pseudonyms(self.ledger, 60 * self.desired[0].utc_offset_min)
         self.intake = Intake(
-            Opener(HALL, SUITE, self.registry, self.channels, MaskingRule()),
+            Opener(HALL, SUITE, self.registry, self.channels, MaskingRule(), self.pseudonyms),
             IdentitySeal(HALL, SUITE.public_bytes(self.central_private)),
             self.ledger,
             self.admission,

@@ -70,7 +70,18 @@ def test_a_ledger_of_another_version_is_refused(tmp_path):
         Ledger(tmp_path / "ledger.db")
 
 
+def _as_made_by_the_third_version(path):
+    with sqlite3.connect(path) as connection:
+        for table, column in (("record", "pseudonym"), ("visit", "stream"), ("visit", "seq")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table in ("pseudonym_key", "removal"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version=3")
+    connection.close()
+
+
 def _as_made_by_the_first_version(path):
+    _as_made_by_the_third_version(path)
     with sqlite3.connect(path) as connection:
         for column in ("drift_ppm", "unknown_fingers", "release_sequence", "refused_sequence"):
             connection.execute(f"ALTER TABLE heartbeat DROP COLUMN {column}")
@@ -97,6 +108,21 @@ def test_a_ledger_of_the_first_version_goes_on_with_all_it_holds(hall, device, t
     again.take((device, device.heartbeat(DRIFT_PPM=-31, RELEASE=5, UPDATE_REFUSED=6)))
     found = again.ledger.heartbeats()["e-001"]
     assert (found.drift_ppm, found.release_sequence, found.refused_sequence) == (-31, 5, 6)
+    again.stop()
+
+
+def test_a_ledger_of_the_third_version_goes_on_and_its_records_have_no_pseudonym(hall, device, tmp_path):
+    hall.take(device.opened(), device.rating(5))
+    before = hall.records()
+    hall.stop()
+    _as_made_by_the_third_version(tmp_path / "ledger.db")
+    again = GatewayHall(tmp_path, keys=hall.keys)
+    again.devices = hall.devices
+    again.take(device.rating(2, identity={2: "13812345678"}))
+    records = again.records()
+    assert records[:2] == before
+    assert [one.pseudonym is None for one in records] == [True, True, False]
+    assert again.rows(schema.removal) == []
     again.stop()
 
 

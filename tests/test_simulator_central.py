@@ -16,6 +16,7 @@ from gateway_hall import GatewayHall
 from gateway.forwarder import batch_id, entry
 from protocol import rating, record, sign1
 from simulator import central, central_faults
+from simulator.central_store import REPEATS_MAX
 
 IDENTITY = {rating.NAME: "欧阳娜娜", rating.PHONE: "13987654321", rating.ID_NUMBER: "110101199003078515"}
 
@@ -49,6 +50,27 @@ def verdicts(answer):
 
 def entries_of(hall):
     return [entry(one) for one in hall.records()]
+
+
+def test_one_person_who_rates_again_and_again_is_seen_without_being_known(hall, double):
+    evaluator = hall.devices["e-001"]
+    hall.take(*(evaluator.rating(1, visit=f"B-{number}", identity=IDENTITY) for number in range(REPEATS_MAX)))
+    offer(double, entries_of(hall))
+    assert (double.summary()["raters"], double.summary()["repeated_raters"]) == (1, 1)
+
+
+def test_a_sealed_part_whose_time_at_the_hall_was_over_is_told_apart_from_one_that_is_missing(hall, double):
+    entries = entries_of(hall)
+    entries[1]["sealed"] = ""
+    assert verdicts(offer(double, entries)) == [("stored", None)] * 4
+    assert (double.summary()["sealed_removed"], double.summary()["disclosures_opened"]) == (1, 0)
+
+
+@pytest.mark.parametrize("pseudonym", ["13987654321", "", 7, "AB" * 16])
+def test_a_pseudonym_that_could_be_something_else_is_refused(hall, double, pseudonym):
+    entries = entries_of(hall)
+    entries[1]["pseudonym"] = pseudonym
+    assert verdicts(offer(double, entries))[1] == ("refused", "pseudonym")
 
 
 def test_every_record_of_a_hall_is_stored_verified_and_opened(hall, double):
