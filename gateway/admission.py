@@ -158,10 +158,10 @@ class _Run:
     def _again(self, key: StreamKey, state: Continuity, one: Admitted) -> str:
         stored = self._digest(key, one.seq)
         self.repeated.add(key)
-        if stored == one.digest:
+        if stored is None or stored == one.digest:  # None: so old that it was removed, and nothing is left to compare
             state.duplicates += 1
             return DUPLICATE
-        self._contradict(key, state, one.seq, stored or b"", one.digest, one.evidence, one.received_s)
+        self._contradict(key, state, one.seq, stored, one.digest, one.evidence, one.received_s)
         return EQUIVOCATION
 
     def _contradict(

@@ -221,6 +221,7 @@ def _read(parts: GatewayParts) -> Stores:
         quarantined=parts.ledger.quarantined(),
         refusals=parts.ledger.refusals(),
         dead_letters=parts.dead_letters.by_reason() if parts.dead_letters else {},
+        removed=parts.ledger.removed(),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway.hall_clock import HallClock
 from gateway.masking import MaskingRule
+from gateway.retention import DAYS_MAX, EVIDENCE_DAYS_MIN, KINDS, PERSONAL_KINDS, RetentionRule
 from gateway.section import ConfigurationError, Section
 from gateway.sign_in import DayRule
 from protocol import command, field, topic
@@ -126,6 +127,7 @@ class GatewayConfiguration:
     clock: HallClock
     devices: DeviceSettings
     masking: MaskingRule
+    retention: RetentionRule
     intake: IntakeSettings
 
 
@@ -149,6 +151,7 @@ _KEYS = {
         *("name_first", "name_last", "phone_first", "phone_last"),
         *("id_number_first", "id_number_last", "document_last"),
     },
+    "retention": {kind + "_days" for kind in KINDS},
     "intake": {"batch_messages", "linger_ms", "inbox_messages"},
 }
 _REQUIRED = ("hall", "mqtt", "keys", "registry")
@@ -198,6 +201,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         clock=_clock(sections["clock"]),
         devices=_devices(sections["devices"]),
         masking=_masking(sections["masking"]),
+        retention=_retention(sections["retention"]),
         intake=_intake(sections["intake"]),
     )
 
@@ -309,6 +313,19 @@ def _masking(section: Section) -> MaskingRule:
         phone_last=section.whole("phone_last", 0, 4, MaskingRule.phone_last),
         document_last=section.whole("document_last", 0, 4, MaskingRule.document_last),
     )
+
+
+def _retention(section: Section) -> RetentionRule:
+    days = {
+        kind: section.whole(
+            kind + "_days",
+            1 if kind in PERSONAL_KINDS else EVIDENCE_DAYS_MIN,
+            DAYS_MAX,
+            getattr(RetentionRule, kind),
+        )
+        for kind in KINDS
+    }
+    return RetentionRule(**days)
 
 
 def _intake(section: Section) -> IntakeSettings:

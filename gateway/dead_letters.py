@@ -67,6 +67,11 @@ class DeadLetters:
         with self._engine.connect() as connection:
             return [DeadLetter(*row) for row in connection.execute(query)]
 
+    def remove_before(self, cutoff_s: int) -> int:
+        """Let those go that were refused before `cutoff_s` (UTC seconds); how many went."""
+        with self._lock, self._engine.begin() as connection:
+            return connection.execute(sa.delete(letter).where(letter.c.refused_s < cutoff_s)).rowcount
+
     def by_reason(self) -> dict[str, int]:
         """How many are kept, by reason."""
         query = sa.select(letter.c.reason, sa.func.count()).group_by(letter.c.reason)

@@ -27,7 +27,7 @@ _PERMIT = re.compile("([HM][0-9]{8})[0-9]{2}")
 
 
 class Phone(NamedTuple):
-    """A telephone number. area: with its 0, of a landline only. number: the subscriber's digits; extension may be ""."""
+    """A telephone number. area: with its 0, of a landline only. number: the subscriber's own. extension: "" without."""
 
     kind: str
     area: str

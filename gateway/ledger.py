@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway import ledger_file, quarantine, schema
+from gateway import ledger_file, quarantine, retention, schema
 from gateway.ledger_file import LedgerError
 from gateway.logs import Log
 
@@ -250,6 +250,10 @@ class Ledger:
     def quarantined(self) -> dict[str, int]:
         """Messages in quarantine now, by reason."""
         return self.read(quarantine.held_by_reason)
+
+    def removed(self) -> dict[str, int]:
+        """Records that retention took away so far, by device."""
+        return self.read(retention.removed_records)
 
     def erase_traces(self) -> bool:
         """Take out of the write-ahead log what it still holds of overwritten rows; False: in use, try again later.

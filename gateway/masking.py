@@ -1,8 +1,8 @@
 """What remains readable of a reviewer: the first letter of a name, the ends of a phone and of an identity number.
 
 No official rule says which characters to keep (domain reference, section 5), so how much of each field is a hall's
-configuration. That a name of one letter is hidden whole, and so is a number too short to hide anything and whatever has
-not the form of its field, is not. Compound surnames have no rule of their own: one character of 欧阳 tells less than two.
+configuration. That a name of one letter is hidden whole, and so is a number too short to hide anything and whatever
+has not the form of its field, is not. Compound surnames have no rule of their own: one character of 欧阳 tells less.
 """
 
 from collections.abc import Mapping

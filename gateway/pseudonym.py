@@ -5,8 +5,8 @@
     value     = as gateway.identity_forms reads it, so that spaces, +86 or full-width digits make no other person
 
 It lets the central system see that one person gave many ratings. While a month's key lives, whoever has the ledger's
-file could try identities against it; afterwards nobody can, and two months have nothing in common. It goes to the central
-system only: no page, no metric and no time series has it.
+file could try identities against it; afterwards nobody can, and two months have nothing in common. It goes to the
+central system only: no page, no metric and no time series has it.
 """
 
 import hmac

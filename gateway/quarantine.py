@@ -24,6 +24,7 @@ TOPIC_CHARACTERS_MAX = 200
 _EVICT_PAGE = 256
 
 EVICTED = "evicted"
+EXPIRED = "expired"  # its time was over, see gateway.retention
 
 
 class Stray(NamedTuple):
@@ -74,6 +75,17 @@ class Quarantine:
         count_refusals(connection, Counter(stray.reason for stray in strays))
         if evicted:
             count_refusals(connection, {EVICTED: evicted})
+
+    def remove_before(self, connection: Connection, cutoff_s: int, limit: int) -> int:
+        """Let up to `limit` messages go that came before `cutoff_s`, oldest first; how many went, counted as such."""
+        table = schema.quarantine
+        oldest = select(table.c.id, table.c.received_s).order_by(table.c.id).limit(limit)
+        leaving = [row.id for row in connection.execute(oldest) if row.received_s < cutoff_s]
+        if leaving:
+            connection.execute(delete(table).where(table.c.id.in_(leaving)))
+            count_refusals(connection, {EXPIRED: len(leaving)})
+            self._held = None
+        return len(leaving)
 
     def _evict(self, connection: Connection, held: "_Held") -> int:
         """Let messages go until both bounds hold; how many went."""

@@ -1,7 +1,7 @@
 """Does every store hold the same? Counts of the devices' own words, the ledger and its projections, side by side."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.ledger import Heartbeat, StreamState, Summary
 from gateway.registry import Device
@@ -25,6 +25,7 @@ class Stores:
     quarantined: Mapping[str, int]
     refusals: Mapping[str, int]
     dead_letters: Mapping[str, int]
+    removed: Mapping[str, int] = field(default_factory=dict)  # records that retention took away, by device
 
 
 def reconcile(stores: Stores) -> dict[str, object]:
@@ -58,6 +59,7 @@ def _device(name: str, stores: Stores) -> dict[str, object]:
         "declared_head": newest.declared if newest else 0,
         "ledger": ledger._asdict(),
         "timeseries": stores.timeseries.get(name, _NO_COUNTS)._asdict(),
+        "removed": stores.removed.get(name, 0),
         "gaps": sum(one.missing for one in streams),
         "duplicates": sum(one.duplicates for one in streams),
         "equivocations": sum(one.equivocations for one in streams),

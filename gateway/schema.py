@@ -57,7 +57,7 @@ record = Table(
     Column("boot", String(16), nullable=False),  # hex of the 8 boot bytes
     Column("claims_json", String, nullable=False),  # clear claims by name, see gateway.claims
     Column("masked_json", String, nullable=True),  # {"name", "phone", "id_number", "id_kind"}, those that were given
-    Column("sealed", LargeBinary, nullable=True),  # HPKE blob of the disclosures, see gateway.identity_seal; empty: removed
+    Column("sealed", LargeBinary, nullable=True),  # HPKE blob, see gateway.identity_seal; empty: its time was over
     Column("flags_json", String, nullable=False),  # list of rule codes, see gateway.rules; often "[]"
     Column("pseudonym", String(32), nullable=True),  # of this month only, see gateway.pseudonym
     UniqueConstraint("device", "stream", "seq", name="record_identity"),
@@ -198,8 +198,8 @@ visit = Table(
     Column("device", String(32), nullable=False),
     Column("state", String(16), nullable=False),  # asked, rated, timed_out, closed
     Column("expires_s", Integer, nullable=False),  # 0 once the visit has an outcome: it would tell when it was opened
-    Column("stream", String(16), nullable=True),  # with `device` and `seq`: the record of its outcome, for the person who
-    Column("seq", Integer, nullable=True),  # asks what is held of a visit; gone with the row
+    Column("stream", String(16), nullable=True),  # with `device` and `seq`: the record of its outcome
+    Column("seq", Integer, nullable=True),  # goes with the row; see gateway.subject
     Index("visit_day", "day"),
     sqlite_with_rowid=False,  # rows stand in the order of their tokens, not in that of the visitors
 )

@@ -12,6 +12,7 @@ from gateway.admission import Admission
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
 from gateway.configuration import CentralSettings, GatewayConfiguration
+from gateway.daily_round import DailyRound
 from gateway.dead_letters import DeadLetters
 from gateway.device_settings import DesiredSettings
 from gateway.downlink import Downlink
@@ -30,6 +31,7 @@ from gateway.pseudonym import Pseudonyms
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
 from gateway.releases import Releases
+from gateway.retention_run import Retention
 from gateway.sign_in import DayRule
 from gateway.tokens import ApiTokens
 from gateway.visits import VisitBook, Visits
@@ -62,6 +64,8 @@ _METRICS = {
     "dropped": "Messages dropped unread, beyond their device's share: without receipt an honest one sends again.",
     "inbox_full": "Times the intake made the broker wait.",
     "commit_failed": "Batches that could not be written at the first try.",
+    "removed": "Rows that retention took away or emptied, by kind.",
+    "round_failures": "Daily tasks that failed and are tried again.",
     "ledger_commit": "One commit with its sync.",
     "intake_pending": "Messages taken from the broker and not yet on disk.",
     "ledger_position": "Position of the newest record.",
@@ -137,15 +141,13 @@ class Gateway:
         configuration, store = self._configuration, self._configuration.store
         self._book = VisitBook(self._clock)
         self._pseudonyms = Pseudonyms(self.ledger, 60 * configuration.devices.utc_offset_min)
-        opener = Opener(
-            configuration.hall, suite, self._registry, channels, configuration.masking, self._pseudonyms
-        )
-        admission = Admission(Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max), self._book)
+        opener = Opener(configuration.hall, suite, self._registry, channels, configuration.masking, self._pseudonyms)
+        self._quarantine = Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max)
         return Intake(
             opener,
             IdentitySeal(configuration.hall, central_public),
             self.ledger,
-            admission,
+            Admission(self._quarantine, self._book),
             self._clock,
             self._downlink.committed,
             self._refresh,
@@ -183,6 +185,7 @@ class Gateway:
         if configuration.central is not None:
             self._make_forwarder(configuration.central)
         self._watch_projections()
+        self._round = self._make_round()
         self._web = WebServer(
             api.create(self._parts(api_tokens)),
             configuration.page.host,
@@ -191,6 +194,27 @@ class Gateway:
             configuration.page.key,
             self._feed.close,
         )
+
+    def _make_round(self) -> DailyRound:
+        configuration = self._configuration
+        utc_offset_s = 60 * configuration.devices.utc_offset_min
+        old = Retention(
+            configuration.retention,
+            self.ledger,
+            self._quarantine,
+            self._timeseries,
+            self._dead_letters,
+            [name for name in self._projections if name != "live"],
+            utc_offset_s,
+            self.metrics,
+        )
+        tasks: dict[str, Callable[[int], object]] = {
+            "pseudonym key": self._pseudonyms.rotate,
+            "visit keys": lambda now_s: self.ledger.write(self._book.expire).result(),
+            "retention": old.run,
+            "traces": lambda now_s: self.ledger.erase_traces(),
+        }
+        return DailyRound(self._clock, utc_offset_s, tasks, self.metrics)
 
     def _timeseries_position(self) -> int:
         """Where the store goes on: it ignores what it has, and a ledger from a backup knows less than it does."""
@@ -273,6 +297,7 @@ class Gateway:
         self._downlink.start()
         self._intake.start()
         self._link.start()
+        self._round.start()
         _log.info("gateway runs", hall=self._configuration.hall, address=self.url)
 
     def failed(self) -> bool:
@@ -287,6 +312,7 @@ class Gateway:
         self._downlink.stop(DOWNLINK_STOP_S)
         link = threading.Thread(target=self._link.stop, daemon=True)
         link.start()
+        self._round.stop(DOWNLINK_STOP_S)
         self._stop_projections()
         link.join(DOWNLINK_STOP_S)
         web.join(WEB_STOP_S)

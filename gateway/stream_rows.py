@@ -1,6 +1,7 @@
 """The continuity of streams, to and from their table."""
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -9,6 +10,7 @@ from sqlalchemy.dialects import sqlite
 from gateway import schema
 from gateway.batch import StreamKey
 from gateway.continuity import Continuity
+from gateway.retention import RECORD_KINDS
 
 _CHANGES = ("through", "through_digest", "highest", "declared", "stored", "duplicates", "equivocations")
 
@@ -43,10 +45,22 @@ def next_number(connection: Connection, device: str) -> int:
 
 
 def stored_above(connection: Connection, key: StreamKey, through: int) -> Iterable[int]:
-    """Stored seqs of the stream above `through`, ascending, read as they are asked for."""
+    """Seqs of the stream above `through` that are stored, or were until their time was over; ascending.
+
+    They are read as they are asked for.
+    """
     table = schema.record
     mine = (table.c.device == key[0]) & (table.c.stream == key[1])
-    return connection.execute(select(table.c.seq).where(mine, table.c.seq > through).order_by(table.c.seq)).scalars()
+    rows = connection.execute(select(table.c.seq).where(mine, table.c.seq > through).order_by(table.c.seq)).scalars()
+    return heapq.merge(rows, _removed_above(connection, key, through))
+
+
+def _removed_above(connection: Connection, key: StreamKey, through: int) -> Iterator[int]:
+    table = schema.removal
+    mine = (table.c.device == key[0]) & (table.c.stream == key[1]) & table.c.kind.in_(RECORD_KINDS)
+    query = select(table.c.first, table.c.last).where(mine, table.c.last > through).order_by(table.c.first)
+    for first, last in connection.execute(query):
+        yield from range(max(first, through + 1), last + 1)
 
 
 def save(connection: Connection, streams: Mapping[StreamKey, Continuity]) -> None:

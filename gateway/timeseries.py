@@ -69,6 +69,9 @@ class TimeSeries(Protocol):
     def rates(self, from_s: int, until_s: int) -> Rates:
         """Rates of the ratings with from_s <= at_s < until_s."""
 
+    def remove(self, kind: int, before_s: int) -> int:
+        """Let the points of a kind of record go that were received before `before_s`; how many went."""
+
     def close(self) -> None:
         """Flush and close; nothing may be called afterwards."""
 
@@ -170,6 +173,10 @@ class DuckTimeSeries:
         for level, timed_out, visit, count in self._rows(query, [wire.RATING, from_s, until_s]):
             rates.add(None if timed_out else level, visit, count)
         return rates
+
+    def remove(self, kind: int, before_s: int) -> int:
+        """See TimeSeries."""
+        return int(self._rows("DELETE FROM point WHERE kind = $1 AND received_s < $2", [kind, before_s])[0][0])
 
     def close(self) -> None:
         """See TimeSeries."""

@@ -100,15 +100,20 @@ class VisitBook:
         return Visit(visit, window, ASKED, True)
 
     def _key_of(self, connection: Connection, day: int) -> bytes:
-        """The key of `day`; with a new one, what is too old goes."""
+        """The key of `day`; with a new one, what is too old goes (a hall that opens no visit: see the daily round)."""
         keys = schema.visit_key
         key = connection.execute(select(keys.c.key).where(keys.c.day == day)).scalar()
         if key is None:
             key = secrets.token_bytes(32)
             connection.execute(insert(keys), [{"day": day, "key": key}])
-            connection.execute(delete(keys).where(keys.c.day <= day - DAYS_KEPT))
-            connection.execute(delete(schema.visit).where(schema.visit.c.day <= day - DAYS_KEPT))
+            self.expire(connection)
         return bytes(key)
+
+    def expire(self, connection: Connection) -> None:
+        """What is too old goes: visits, and the keys that could tell whose they were."""
+        last_day = self._clock.now_s() // DAY_S - DAYS_KEPT
+        for table in (schema.visit_key, schema.visit):
+            connection.execute(delete(table).where(table.c.day <= last_day))
 
     def settle(self, connection: Connection, known: dict[str, _Row], visit: str, rated: bool) -> list[str]:
         """Note the outcome that a device recorded; the rule codes it earns. known: of find_all, kept up to date."""

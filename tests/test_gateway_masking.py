@@ -174,13 +174,15 @@ def test_a_phone_is_the_same_however_it_is_typed(typed, read):
 
 
 def test_a_permit_is_the_same_after_its_renewal():
-    assert identity_forms.document("h1234567801") == identity_forms.document("H12345678") == Document("H12345678", False)
+    document = Document("H12345678", resident=False)
+    assert identity_forms.document("h1234567801") == identity_forms.document("H12345678") == document
 
 
 # What people type: letters of many scripts, digits of several, marks, invisible characters, emoji.
 _TYPED = st.text(
     st.one_of(
-        st.sampled_from("张欧阳司马丽·•- +()xX转#0123456789０１２٣ABHMé\u0301\u200b\u200d😀👨\U000e0100\ue000ﷺﬁ\u3000\t"),
+        st.sampled_from("张欧阳司马丽·•- +()xX转#0123456789０１２٣ABHMé"),
+        st.sampled_from("\u0301\u200b\u200d😀👨\U000e0100\ue000ﷺﬁ\u3000\t"),
         st.characters(),
     ),
     max_size=40,

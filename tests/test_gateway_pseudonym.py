@@ -122,9 +122,7 @@ def test_the_key_goes_with_its_month_though_nobody_gives_an_identity(hall):
 
 
 def test_a_hall_elsewhere_turns_its_month_by_its_own_clock(tmp_path):
-    hall = GatewayHall(
-        tmp_path, [("e-001", "evaluator")], settings=dataclasses.replace(SETTINGS, utc_offset_min=-300)
-    )
+    hall = GatewayHall(tmp_path, [("e-001", "evaluator")], settings=dataclasses.replace(SETTINGS, utc_offset_min=-300))
     hall.real.now_s = at("2026-10-01T04:59:00+00:00")
     rate(hall, {rating.PHONE: PHONE})
     assert [row["month"] for row in hall.rows(schema.pseudonym_key)] == [12 * 2026 + 8]
