@@ -106,18 +106,22 @@ def test_by_default_nothing_but_the_identities_goes_in_five_years(hall):
 
 
 def test_a_sealed_identity_goes_and_its_record_stays_as_it_was(hall, tmp_path):
-    open_and_rate(hall, 1, identity=IDENTITY, visit="A-17", comment="慢")
+    open_and_rate(hall, 9, identity=IDENTITY, visit="A-17", comment="慢")
     hall.forward()
-    before = hall.records()[1]
-    assert before.sealed in (tmp_path / "ledger.db-wal").read_bytes() + (tmp_path / "ledger.db").read_bytes()
-    assert hall.remove(days=11, sealed=10) == {"sealed": 1}
-    assert hall.records()[1] == before._replace(sealed=b"")
-    assert hall.lines() == [("sealed", "e-001", 2, 2, 1)]
+    before = hall.records()
+
+    def traces():
+        """Pieces of sealed parts in the ledger's files: of a deleted row anything may be left."""
+        content = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
+        blobs = [one.sealed for one in before if one.sealed]
+        return sum(blob[at : at + 16] in content for blob in blobs for at in range(0, len(blob) - 16, 16))
+
+    assert traces() > 9 * 10, "the search finds what is there"
+    assert hall.remove(days=11, sealed=10) == {"sealed": 9}
+    assert hall.records()[1:] == [one._replace(sealed=b"") for one in before[1:]]
+    assert hall.lines() == [("sealed", "e-001", 2, 10, 9)]
     assert hall.ledger.erase_traces()
-    kept = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
-    assert before.sealed not in kept
-    assert before.sealed[64:128] not in kept
-    assert before.evidence in kept, "the search finds what is there"
+    assert traces() == 0
 
 
 def test_masked_form_and_pseudonym_go_together(hall):
