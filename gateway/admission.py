@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, tuple_
 from sqlalchemy.dialects import sqlite
 
-from gateway import heartbeats, schema, stream_rows
+from gateway import heartbeats, schema, stream_rows, subject
 from gateway.batch import DUPLICATE, EQUIVOCATION, STORED, Batch, Outcome, Standing, StreamKey, stray
 from gateway.continuity import Continuity
 from gateway.opening import Admitted, Beat
@@ -93,6 +93,7 @@ class _Run:
         self._batch = batch
         self._stored: dict[tuple[str, str, int], bytes] | None = None
         self._rows: list[dict[str, Any]] = []
+        self._links: list[subject.Link] = []
         self._new: dict[tuple[str, str, int], Admitted] = {}
         self.touched: dict[StreamKey, Continuity] = {}
         self.fresh: set[StreamKey] = set()
@@ -127,7 +128,10 @@ class _Run:
     def _settle(self, one: Admitted) -> list[str]:
         if one.visit is None:
             return []
-        return self._owner.visits.settle(self._connection, self._visits, one.visit, one.rated)
+        codes = self._owner.visits.settle(self._connection, self._visits, one.visit, one.rated)
+        if not codes:
+            self._links.append(subject.Link(self._visits[one.visit].token, one.stream, one.seq))
+        return codes
 
     def _held(self, key: StreamKey, state: Continuity, seq: int) -> bool:
         held = state.holds(seq)
@@ -270,6 +274,7 @@ class _Run:
         """All new rows in one statement, all changed streams in another."""
         if self._rows:
             self._connection.execute(insert(schema.record), self._rows)
+        subject.link(self._connection, self._links)
         for key, state in self.touched.items():
             if state.outdated:  # only now, for it reads the rows just written as well
                 state.reload(stream_rows.stored_above(self._connection, key, state.through))

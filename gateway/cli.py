@@ -9,10 +9,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import configuration, ledger_file, logs, quarantine, readiness, rules
+from gateway import configuration, ledger_file, logs, quarantine, readiness, rules, subject
 from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
 from gateway.section import ConfigurationError
+from gateway.visits import VisitBook
 
 QUARANTINE_ROWS_MAX = 1000
 
@@ -23,6 +24,7 @@ broker, keeps them in its ledger, and tells each device what is safely on disk.
   hallseal-gateway check --config gateway/gateway.toml            is everything in place? changes nothing
   hallseal-gateway run --config gateway/gateway.toml              run until SIGTERM (systemctl stop) or Ctrl-C
   hallseal-gateway quarantine list --config gateway/gateway.toml  what was refused, and why
+  hallseal-gateway subject --config gateway/gateway.toml          what is held about a visit (its number: one line)
 """
 _STATUSES = """\
 exit status: 0 done, 1 the gateway could not run or stop cleanly, 2 command or configuration is wrong (stderr says what)
@@ -62,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--limit", type=_rows, default=20, help="rows shown, 1 to 1000 (default 20)")
     listing.add_argument("--reason", choices=sorted(_reasons()), metavar="REASON", help="only those of one reason")
     _finish(listing, _list)
+    asked = commands.add_parser(
+        "subject",
+        help="what is held about a visit, for the person who asks",
+        description="Tells what the gateway holds about one visit. Without VISIT the number is read from standard "
+        "input, so that it stands neither in the shell's history nor in the list of processes.",
+    )
+    asked.add_argument("visit", nargs="?", metavar="VISIT", help="the visit number (办件编号)")
+    _finish(asked, _subject)
     return parser
 
 
@@ -124,6 +134,14 @@ def _list(loaded: configuration.GatewayConfiguration, options: argparse.Namespac
     for reason, count in by_reason.items():
         rule = rules.RULES.get(reason)
         print(f"{count:>8}  {reason:10}  {rule.meaning if rule else ''}")
+    return 0
+
+
+def _subject(loaded: configuration.GatewayConfiguration, options: argparse.Namespace) -> int:
+    visit = (options.visit if options.visit is not None else sys.stdin.readline()).strip()
+    book = VisitBook(loaded.clock)
+    held = ledger_file.look(loaded.store.ledger, lambda connection: subject.find(connection, book, visit))
+    print("\n".join(subject.report(held, loaded.retention)))
     return 0
 
 
