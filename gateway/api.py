@@ -67,10 +67,10 @@ class Applicant(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    name: str | None = Field(None, min_length=1, max_length=30)
-    phone: str | None = Field(None, min_length=1, max_length=20)
-    id_number: str | None = Field(None, min_length=1, max_length=32)
-    id_kind: str | None = Field(None, min_length=1, max_length=8)
+    name: str | None = Field(None, min_length=1, max_length=30, repr=False)
+    phone: str | None = Field(None, min_length=1, max_length=20, repr=False)
+    id_number: str | None = Field(None, min_length=1, max_length=32, repr=False)
+    id_kind: str | None = Field(None, min_length=1, max_length=8, repr=False)
 
 
 class VisitRequest(BaseModel):
@@ -79,7 +79,7 @@ class VisitRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     window: str = Field(min_length=1, max_length=16, pattern=_PLAIN)
-    visit: str = Field(min_length=1, max_length=50, pattern=_PLAIN)
+    visit: str = Field(min_length=1, max_length=50, pattern=_PLAIN, repr=False)
     staff: str | None = Field(None, min_length=1, max_length=20)
     timeout_s: int | None = Field(None, ge=5, le=600)
     applicant: Applicant | None = None

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import configuration, ledger_file, logs, quarantine, readiness, rules, subject
+from gateway import configuration, ledger_file, logs, memory_image, quarantine, readiness, rules, subject
 from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
 from gateway.section import ConfigurationError
@@ -93,7 +93,9 @@ def _reasons() -> list[str]:
 def _run(loaded: configuration.GatewayConfiguration, options: argparse.Namespace) -> int:
     from gateway import service  # only here: the other commands start fast
 
+    memory_image.forbid()
     logs.setup(level=logging.DEBUG if options.verbose else logging.INFO)
+    logs.take_over()
     status = service.run(loaded)
     if threading.active_count() > 1:
         _leave(status)

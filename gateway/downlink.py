@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.batch import Outcome, Standing
@@ -38,10 +39,11 @@ COMMAND_LIFE_S = 300
 _log = Log("downlink")
 
 
-class _Command(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Command:
     device: Device
     kind: int
-    claims: Mapping[int, object]
+    claims: Mapping[int, object] = field(repr=False)  # may hold an applicant
     expires_s: int
 
 

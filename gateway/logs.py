@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -76,6 +77,15 @@ def setup(stream: TextIO | None = None, level: int = logging.INFO, now: Callable
     # httpx writes whole addresses at INFO, uvicorn one line per request: both may hold a visit number.
     for noisy in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def take_over() -> None:
+    """Log in our way what Python itself would write to stderr: words of exceptions and values in warnings included."""
+    python = Log("python")
+    logging.captureWarnings(True)  # then they are a library's record like any other
+    sys.excepthook = lambda kind, error, place: python.error("not caught", error)
+    threading.excepthook = lambda found: python.error("thread has died", found.exc_value)
+    sys.unraisablehook = lambda found: python.error("not caught in clean-up", found.exc_value)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -51,6 +53,35 @@ def test_of_an_exception_only_type_and_place_are_written(written):
     assert line["type"] == "ValueError"
     assert line["location"].startswith("test_gateway_logs.py:")
     assert not any(secret in str(line) for secret in SECRETS)
+
+
+_DYING = """
+import sys, threading, warnings
+from gateway import logs
+logs.setup()
+logs.take_over()
+def fail():
+    raise ValueError(sys.argv[1])
+class Torn:
+    def __del__(self):
+        fail()
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Torn()
+warnings.warn("unexpected value " + sys.argv[1])
+fail()
+"""
+
+
+def test_what_python_itself_writes_when_something_dies_holds_no_words_of_it_either():
+    died = subprocess.run([sys.executable, "-c", _DYING, SECRETS[0]], capture_output=True, text=True, timeout=60)
+    lines = [json.loads(line) for line in died.stderr.splitlines()]
+    events = ["thread has died", "not caught in clean-up", "library message", "not caught"]
+    assert [one["event"] for one in lines] == events
+    assert {one["type"] for one in lines if "type" in one} == {"ValueError"}
+    assert SECRETS[0] not in died.stdout + died.stderr
+    assert died.returncode == 1
 
 
 def test_a_library_may_name_its_template_but_nothing_else(written):
