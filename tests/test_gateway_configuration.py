@@ -7,6 +7,8 @@ import pytest
 from gateway import configuration, keys
 from gateway.configuration import TAG_CODES, TAG_CODES_MAX
 from gateway.hall_clock import HallClock
+from gateway.masking import MaskingRule
+from gateway.retention import RetentionRule
 from gateway.section import ConfigurationError
 from protocol.suite_host import HostSuite
 
@@ -23,6 +25,16 @@ def test_the_file_that_provisioning_writes_is_accepted(toml):
     assert loaded.central.url.startswith("https://")
     assert (loaded.devices.rating_timeout_s, loaded.masking.id_number_last) == (60, 4)
     assert loaded.clock.speed == 1.0
+
+
+def test_a_hall_may_keep_less_and_show_less(toml):
+    toml.write_text(
+        toml.read_text()
+        + "\n[masking]\nname_first = false\nphone_first = 0\ndocument_last = 2\n[retention]\nsealed_days = 60\n"
+    )
+    loaded = configuration.load(toml)
+    assert loaded.masking == MaskingRule(name_first=False, phone_first=0, document_last=2)
+    assert loaded.retention == RetentionRule(sealed=60)
 
 
 def test_paths_are_meant_from_the_folder_of_the_file(toml, monkeypatch, tmp_path):
@@ -70,6 +82,10 @@ MISTAKES = [
     (r"\Z", "\n[devices]\nutc_offset_min = 841\n", r"\[devices\] utc_offset_min: must be .* from -720 to 840"),
     (r"\Z", '\n[devices]\nsensor_password_file = "none"\n', r"\[devices\] sensor_password_file: there is no file"),
     (r"\Z", "\n[masking]\nid_number_first = 18\n", r"\[masking\] id_number_first: .*from 0 to 6"),
+    (r"\Z", "\n[masking]\nphone_first = 4\n", r"\[masking\] phone_first: .*from 0 to 3"),
+    (r"\Z", "\n[retention]\nratings_days = 30\n", r"\[retention\] ratings_days: .*from 31 to 36500"),
+    (r"\Z", "\n[retention]\nsealed_days = 0\n", r"\[retention\] sealed_days: .*from 1 to 36500"),
+    (r"\Z", "\n[retention]\nnames_days = 9\n", r"\[retention\] names_days: there is no such key"),
     (r"\Z", "\n[masking]\nname_last = 1\n", r"\[masking\] name_last: must be true or false"),
     (r"\Z", "\nhall = [\n", r"is not valid TOML: .*correct that line"),
     (r"\A", "speed = 1\n", r"\[speed\]: there is no such section"),

@@ -1,12 +1,19 @@
 """The daily round: everything once a day of the hall, and again what failed."""
 
+import re
+import time
+
 import pytest
 from gateway_hall import TurnedClock
+from hall_broker import EmbeddedBroker
 from sealing_device import MORNING_S
+from wired_hall import GatewayProcess, connect
 
+from gateway import schema
 from gateway.daily_round import DailyRound
 from gateway.hall_clock import HallClock
 from gateway.metrics import Metrics
+from protocol import rating, record
 
 CHINA_S = 8 * 3600
 # 22:17 of the hall's day.
@@ -65,3 +72,37 @@ def test_the_thread_ends_when_it_is_told_to(tasks):
     tasks.round.start()
     tasks.round.stop(10)
     assert not tasks.round._thread.is_alive()
+
+
+@pytest.mark.xdist_group("broker")
+def test_a_running_hall_forgets_identities_once_their_time_is_over(hall_dir, tmp_path):
+    """A real gateway whose day takes nine seconds, and that forwards nothing."""
+    broker = EmbeddedBroker(hall_dir, tmp_path / "broker")
+    gateway = GatewayProcess(hall_dir, broker)
+    toml = re.sub(r"\[central\](\n.+)+", "", gateway.toml.read_text())
+    now_s = int(time.time())
+    clock = f"[clock]\nspeed = 10000\norigin_s = {now_s}\nreal0_s = {now_s}\n"
+    gateway.toml.write_text(toml + f"\n[retention]\nsealed_days = 1\n{clock}")
+    device = None
+    try:
+        gateway.start()
+        device = connect(gateway, "e-001", broker)
+        device.deliver(device.opened(now_s))
+        device.deliver(device.rating(1, now_s, identity={rating.PHONE: "13987654321"}))
+
+        def sealed():
+            table = schema.record
+            query = table.select().where(table.c.kind == record.RATING)
+            return [row.sealed for row in gateway.look(lambda connection: connection.execute(query).all())]
+
+        assert [bool(one) for one in sealed()] == [True]
+        gateway.wait(lambda: sealed() == [b""], 60)
+        gateway.wait(lambda: 'hallseal_removed_total{kind="sealed"} 1' in gateway.get("/metrics").text, 10)
+        assert gateway.counts()["by_device"]["e-001"]["gaps"] == 0
+        assert gateway.terminate()[1] == 0
+    finally:
+        if device:
+            device.close()
+        if gateway.process and gateway.process.poll() is None:
+            gateway.kill()
+        broker.kill()
