@@ -1,6 +1,8 @@
 """Retention: each kind as long as the hall says, never unread, never unsaid, and no gap comes of it."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 from gateway_hall import GatewayHall
@@ -10,6 +12,7 @@ from sealing_device import MORNING_S
 from gateway import dead_letters, retention, schema, timeseries
 from gateway.batch import DUPLICATE, EQUIVOCATION
 from gateway.dead_letters import DeadLetter
+from gateway.masking import MaskingRule
 from gateway.quarantine import Quarantine
 from gateway.reconciliation import Stores, reconcile
 from gateway.retention import DAY_S, KINDS, RetentionRule, runs
@@ -92,6 +95,26 @@ def test_by_default_a_hall_keeps_its_evidence_for_years_and_identities_for_month
     rule = RetentionRule()
     assert min(rule.ratings, rule.punches, rule.events, rule.equivocations, rule.dead_letters) >= 5 * 365
     assert 30 < rule.sealed < rule.masked <= 366
+
+
+@pytest.mark.parametrize("page", ["privacy.md", "privacy.zh-CN.md"])
+def test_what_the_page_says_of_the_times_is_so(page):
+    text = (Path(__file__).resolve().parent.parent / "docs" / page).read_text("utf-8")
+    told = dict(re.findall(r"^\| `([a-z_]+)_days` \| ([0-9]+) \|", text, re.MULTILINE))
+    assert told == {kind: str(getattr(RetentionRule, kind)) for kind in KINDS}
+
+
+@pytest.mark.parametrize("page", ["privacy.md", "privacy.zh-CN.md"])
+def test_what_the_page_says_of_masking_is_so(page):
+    text = (Path(__file__).resolve().parent.parent / "docs" / page).read_text("utf-8")
+    plain = text.replace("\\*", "*")
+    rule = MaskingRule()
+    for name in ("欧阳娜娜", "阿依古丽·买买提", "John Smith", "丽"):
+        assert name in plain
+        assert f" {rule.name(name)} " in plain
+    for number, mask in (("13812345678", rule.phone), ("010-12345678", rule.phone), ("H1234567801", rule.id_number)):
+        assert number in plain
+        assert mask(number) in plain
 
 
 def test_by_default_nothing_but_the_identities_goes_in_five_years(hall):
