@@ -53,7 +53,9 @@ class DailyRound:
             try:
                 if task(now_s) is not False:
                     self._done[name] = day
-            except Exception as error:  # a full disk, a closed ledger: the next look tries again
+            except Exception as error:  # a full disk, for one: the next look tries again
+                if self._stopping.is_set():  # the ledger was closed under it; the next start does it
+                    return
                 self._metrics.count("round_failures", task=name)
                 _log.error("daily task failed", error, kind=name)
 

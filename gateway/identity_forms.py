@@ -18,6 +18,8 @@ _MOBILE = re.compile("1[3-9][0-9]{9}")
 _LANDLINE_DIGITS_MAX = 12
 # What stands before an extension; a hyphen does so, too, but only after a whole number.
 _EXTENSION = re.compile(r"转|轉|分机|分機|[xX#,;*]|(?i:ext)")
+_HAN = re.compile("[\u4e00-\u9fff]+")
+_SEPARATORS = re.compile(r"[\s().·/\-]")
 _PLAIN_PHONE = re.compile(r"\+?[0-9]+")
 _PLAIN_DOCUMENT = re.compile("[0-9A-Z]+")
 # Of 1999 and later: 17 digits and a check character; before, 15 digits.
@@ -48,6 +50,8 @@ def letters(name: str) -> str | None:
     "阿依古丽·买买提" -> "阿依古丽买买提", "O'Neil" -> "ONeil", a letter with its accents is one. Characters of a hall's
     own font (private use: rare surnames) count as letters.
     """
+    if _HAN.fullmatch(name):  # nearly every name; what follows costs ten times as much
+        return name
     seen = [one for one in unicodedata.normalize("NFKC", name) if not _is_silent(one)]
     if seen and not _is_letter(seen[0]):
         return None
@@ -70,8 +74,10 @@ def phone(text: str) -> Phone | None:
 
     +86 and 0086 are left out. "010-12345678转801" -> Phone("landline", "010", "12345678", "801").
     """
+    if _MOBILE.fullmatch(text):  # nearly every phone
+        return Phone(MOBILE, "", text, "")
     number, _, extension = _split_extension(_visible(text))
-    digits = re.sub(r"[\s().·/\-]", "", number)
+    digits = _SEPARATORS.sub("", number)
     if not _PLAIN_PHONE.fullmatch(digits):
         return None
     national = re.sub(r"^(\+|00)86", "", digits) if len(digits) != 13 else re.sub(r"^(\+?86|0086)", "", digits)
@@ -110,7 +116,9 @@ def document(text: str) -> Document | None:
 
     A Hong Kong or Macao permit comes without the two digits that count its renewals.
     """
-    number = re.sub(r"[\s().·/\-]", "", _visible(text)).upper()
+    if _RESIDENT.fullmatch(text):  # nearly every document
+        return Document(text, resident=True)
+    number = _SEPARATORS.sub("", _visible(text)).upper()
     if not _PLAIN_DOCUMENT.fullmatch(number):
         return None
     permit = _PERMIT.fullmatch(number)
