@@ -179,7 +179,7 @@ class Opener:
             boot=content.boot.hex(),
             claims_json=_json(claims.named(content)),
             masked_json=_json(self._masking.identity(identity)) if identity else None,
-            pseudonym=self._pseudonyms.of(identity, received_s) if identity else None,
+            pseudonym=self._pseudonyms.of(identity) if identity else None,
             flags=rules.flags(content, device, received_s, disclosed),
             opening=_opening(content),
             disclosures=signed.disclosures,

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import identity_forms, schema
+from gateway.hall_clock import HallClock
 from gateway.ledger import Ledger
 from gateway.ledger_file import LedgerError
 from gateway.logs import Log
@@ -58,31 +59,32 @@ def _known_by(identity: Mapping[int, str]) -> tuple[str, str] | None:
 class Pseudonyms:
     """Owns the key of the month. Any thread, but never a job of the ledger: a new month waits for one commit."""
 
-    def __init__(self, ledger: Ledger, utc_offset_s: int) -> None:
+    def __init__(self, ledger: Ledger, clock: HallClock, utc_offset_s: int) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._utc_offset_s = utc_offset_s
         self._lock = threading.Lock()
         self._month: int | None = None
         self._key = b""
 
-    def of(self, identity: Mapping[int, str], received_s: int) -> str | None:
-        """The pseudonym in the month of `received_s`; None without number or phone, or while the ledger is not ready.
+    def of(self, identity: Mapping[int, str]) -> str | None:
+        """The pseudonym in this month, whenever the rating was made: the key of an earlier one is no more.
 
-        A rating never waits nor fails for it.
+        None without number or phone, or when the ledger gives no key: a rating does not fail for it.
         """
         try:
-            return of_identity(self._key_of(received_s), identity)
+            return of_identity(self._key_of_now(), identity)
         except (SQLAlchemyError, LedgerError) as error:
             _log.warning("no key for this month yet", type=type(error).__name__)
             return None
 
-    def rotate(self, now_s: int) -> None:
+    def rotate(self) -> None:
         """Make sure that no key but this month's exists. Raises LedgerError or SQLAlchemyError."""
-        self._key_of(now_s)
+        self._key_of_now()
 
-    def _key_of(self, now_s: int) -> bytes:
-        month = month_of(now_s, self._utc_offset_s)
+    def _key_of_now(self) -> bytes:
         with self._lock:
+            month = month_of(self._clock.now_s(), self._utc_offset_s)
             if month != self._month:
                 self._key = self._ledger.write(lambda connection: _turn(connection, month)).result()
                 self._month = month

@@ -140,7 +140,7 @@ class Gateway:
     def _make_intake(self, suite: HostSuite, channels: Channels, central_public: bytes) -> Intake:
         configuration, store = self._configuration, self._configuration.store
         self._book = VisitBook(self._clock)
-        self._pseudonyms = Pseudonyms(self.ledger, 60 * configuration.devices.utc_offset_min)
+        self._pseudonyms = Pseudonyms(self.ledger, self._clock, 60 * configuration.devices.utc_offset_min)
         opener = Opener(configuration.hall, suite, self._registry, channels, configuration.masking, self._pseudonyms)
         self._quarantine = Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max)
         return Intake(
@@ -209,7 +209,7 @@ class Gateway:
             self.metrics,
         )
         tasks: dict[str, Callable[[int], object]] = {
-            "pseudonym key": self._pseudonyms.rotate,
+            "pseudonym key": lambda now_s: self._pseudonyms.rotate(),
             "visit keys": lambda now_s: self.ledger.write(self._book.expire).result(),
             "retention": old.run,
             "traces": lambda now_s: self.ledger.erase_traces(),

@@ -103,7 +103,7 @@ class GatewayHall:
         )
         self.admission = Admission(Quarantine(*quarantine), self.book)
         self.outcomes = []
-        self.pseudonyms = Pseudonyms(self.ledger, 60 * self.desired[0].utc_offset_min)
+        self.pseudonyms = Pseudonyms(self.ledger, self.clock, 60 * self.desired[0].utc_offset_min)
         self.intake = Intake(
             Opener(HALL, SUITE, self.registry, self.channels, MaskingRule(), self.pseudonyms),
             IdentitySeal(HALL, SUITE.public_bytes(self.central_private)),

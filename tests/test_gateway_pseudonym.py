@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from gateway import live, schema, timeseries
 from gateway.forwarder import entry
+from gateway.opening import Arrival
 from gateway.pseudonym import month_of, of_identity
 from protocol import rating
 
@@ -117,8 +118,20 @@ def test_in_the_next_month_nobody_is_the_same_and_the_old_key_is_in_no_byte_of_t
 def test_the_key_goes_with_its_month_though_nobody_gives_an_identity(hall):
     rate(hall, {rating.PHONE: PHONE})
     (old,) = keys_in(hall)
-    hall.pseudonyms.rotate(int(hall.real.now_s) + 31 * 86400)
+    hall.real.now_s += 31 * 86400
+    hall.pseudonyms.rotate()
     assert old not in keys_in(hall)
+
+
+def test_a_record_that_comes_late_does_not_bring_back_the_key_of_its_month(hall):
+    """As one that a technician takes back from the quarantine, with the time of its first arrival."""
+    device = hall.devices["e-001"]
+    (now,) = rate(hall, {rating.PHONE: PHONE})
+    (key,) = keys_in(hall)
+    arrival = Arrival(device.topic, device.rating(1, identity={rating.PHONE: PHONE}), False, 1000 * at("2026-07-01"))
+    batch = hall.intake.prepare([arrival])
+    assert [one.pseudonym for one in batch.records] == [now]
+    assert keys_in(hall) == [key]
 
 
 def test_a_hall_elsewhere_turns_its_month_by_its_own_clock(tmp_path):
