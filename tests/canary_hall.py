@@ -148,6 +148,7 @@ class CanaryHall:
         shutil.copytree(own, copy)
         found = {f"file {path.relative_to(own)}": path.read_bytes() for path in own.rglob("*") if path.is_file()}
         found.update((f"file {path.name} where it ran", path.read_bytes()) for path in self.cwd.rglob("*"))
+        found["log of the broker"] = (self.scratch / "broker" / "log").read_bytes()
         for name in ("ledger.db", "dead-letters.db"):
             found[f"cells of {name}"] = sqlite_cells(copy / name)
         found["cells of the quarantine"] = sqlite_cells(copy / "ledger.db", "quarantine")
