@@ -5,21 +5,32 @@ these files: keep them beside the image.
 """
 
 import argparse
+import hashlib
 from pathlib import Path
 
 from simulator import rom
 from simulator.vm_device import LAYOUT
 
 _REPOSITORY = Path(__file__).parent.parent
+_PACKAGES = [_REPOSITORY / "protocol", _REPOSITORY / "firmware"]
 # What starts the program on a board.
 _BOOT = _REPOSITORY / "firmware/flash/boot.py"
 
 
 def sources() -> dict[str, str]:
     """{part: source} of both kinds of devices, with the packages that they stand in."""
-    found = rom.read([_REPOSITORY / "protocol", _REPOSITORY / "firmware"])
-    parts = rom.linked(found, {"boot": _BOOT.read_text("utf-8")}, LAYOUT)
+    parts = rom.linked(rom.read(_PACKAGES), {"boot": _BOOT.read_text("utf-8")}, LAYOUT)
     return {**parts, "firmware.__init__": ""}
+
+
+def fingerprint() -> str:
+    """Of the sources that are linked: firmware/manifest.py freezes no linked modules of older ones."""
+    found = hashlib.sha256()
+    for package in _PACKAGES:
+        for path in sorted(package.glob("*.py"), key=lambda one: one.name):
+            if path.name not in rom.HOST_ONLY:
+                found.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,5 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
     parts = sources()
     for module, source in parts.items():
         arguments.folder.joinpath(*module.split(".")).with_suffix(".py").write_text(source, "utf-8")
-    print(f"{len(parts)} linked modules are in {folder}; firmware/manifest.py freezes them")
+    (arguments.folder / "sources.sha256").write_text(fingerprint() + "\n", "ascii")
+    print(f"{len(parts)} linked modules are in {folder}; with HALLSEAL_LINKED=1 firmware/manifest.py freezes them")
     return 0

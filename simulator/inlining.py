@@ -6,6 +6,7 @@ call stands, and the program does the same, under these conditions:
     it returns at its end only, or its call is itself what is returned;
     nothing that the call could change is evaluated before it in its statement;
     a coroutine, which lives long, gets no new names: what they hold would live as long.
+What is an error before need not be the same one after: a local that was never set may hold what an earlier round left.
 """
 
 import ast
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 # What a body may not hold: a scope of its own, or names that are bound in another one.
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp)
-_BARRED = (*_SCOPES, ast.GeneratorExp, ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom)
+_OTHER_NAMES = (ast.GeneratorExp, ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom)
+_BARRED = (*_SCOPES, *_OTHER_NAMES, ast.NamedExpr, ast.Delete)
 # Statements that evaluate one expression, once, before anything else of them happens.
 _LEADING = {ast.Expr: "value", ast.Return: "value", ast.Assign: "value", ast.If: "test"}
 
@@ -37,7 +39,10 @@ class _Callee:
         inside = [node for statement in self.body for node in ast.walk(statement)]
         self.names = {node.id for node in inside if isinstance(node, ast.Name)}
         self.bound = _bound(self.node) - set(self.parameters)
-        self.stored = {node.id for node in inside if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+        handlers = {node.name for node in inside if isinstance(node, ast.ExceptHandler) and node.name}
+        self.stored = handlers | {
+            node.id for node in inside if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        }
         returns = [node for node in inside if isinstance(node, ast.Return)]
         self.ends_once = not returns or (len(returns) == 1 and self.body[-1] is returns[0])
         self.fits = bool(self.body) and not any(isinstance(node, _BARRED) for node in inside) and self._is_plain()
@@ -152,7 +157,14 @@ class _Inliner:
     tree: ast.Module
     mentions: Mapping[str, int]
     rebound: set[str]
-    made: int = field(default=0)
+    made: int = 0
+    outer: list[_Function] = field(init=False)  # functions that stand in no other
+    taken: set[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        homes = [self.tree.body, *(node.body for node in self.tree.body if isinstance(node, ast.ClassDef))]
+        self.outer = [node for home in homes for node in home if isinstance(node, _Function)]
+        self.taken = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
 
     def run(self, is_candidate: Callable[[str], bool]) -> None:
         homes = [(self.tree.body, False)]
@@ -187,7 +199,9 @@ class _Inliner:
         given = len(site.call.args) + (1 if callee.is_method else 0)
         if site.caller is callee.node or site.call.keywords or given != len(callee.parameters):
             return None
-        if any(isinstance(one, ast.Starred) for one in site.call.args):
+        if site.caller not in self.outer:
+            return None  # a local of the function around it would stand for a global
+        if any(isinstance(node, ast.Starred | ast.NamedExpr) for one in site.call.args for node in ast.walk(one)):
             return None
         if isinstance(callee.node, ast.AsyncFunctionDef):
             around = [node for node in _own_expressions(site.statement) if isinstance(node, ast.Await)]
@@ -248,7 +262,10 @@ class _Inliner:
         return values, first
 
     def _name(self) -> str:
+        """One that nothing here has, what another run of this put here included."""
         self.made += 1
+        while f"inlined{self.made}" in self.taken:
+            self.made += 1
         return f"inlined{self.made}"
 
     def _copy(self, callee: _Callee, values: Mapping[str, ast.expr], body: Sequence[ast.stmt]) -> list[ast.stmt]:
@@ -337,6 +354,9 @@ def _mentions(trees: Mapping[str, ast.Module]) -> tuple[Counter[str], set[str]]:
                 rebound.update(node.names)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found[node.value] += 1  # getattr(), and what else may look for a name
+                rebound.add(node.value)  # setattr()
+            elif isinstance(node, _Function) and node.decorator_list:
+                rebound.add(node.name)  # a property may say something else every time
     return found, rebound
 
 

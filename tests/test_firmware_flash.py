@@ -1,5 +1,6 @@
 """How a board starts: the modules that are frozen into an image, and boot.py, which opens no console and no port."""
 
+import argparse
 import ast
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 from source_tree import REPOSITORY, modules
 
 from provisioning import device_modules
+from simulator import freezing
 
 BOOT = REPOSITORY / "firmware/flash/boot.py"
 RunVm = Callable[..., subprocess.CompletedProcess[str]]
@@ -67,13 +69,21 @@ def test_a_new_module_is_frozen_without_a_word_to_the_manifest(checkout: Path, m
     assert "firmware/novelty.py" in frozen(checkout / "firmware/manifest.py", monkeypatch)
 
 
-def test_the_linked_modules_are_frozen_where_they_were_made(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    linked = checkout / "build/linked/firmware/main.py"
-    linked.parent.mkdir(parents=True)
-    linked.write_text("")
+def test_a_small_board_freezes_linked_modules_and_no_older_ones(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALLSEAL_LINKED", "1")
+    with pytest.raises(SystemExit, match="run `make linked`"):
+        frozen(checkout / "firmware/manifest.py", monkeypatch)
+    freezing.run(argparse.Namespace(folder=checkout / "build/linked"))
     found = frozen(checkout / "firmware/manifest.py", monkeypatch)
     assert found.pop("included") == ["$(PORT_DIR)/boards/manifest.py"]
-    assert found == {"firmware/main.py": linked.resolve(), "boot.py": (checkout / "firmware/flash/boot.py").resolve()}
+    assert found.pop("boot.py") == (checkout / "firmware/flash/boot.py").resolve()
+    assert set(found) == {path.relative_to(checkout / "build/linked").as_posix() for path in found.values()}
+    assert "firmware/main.py" in found
+    (checkout / "protocol/cbor.py").write_text("")
+    with pytest.raises(SystemExit, match="run `make linked`"):
+        frozen(checkout / "firmware/manifest.py", monkeypatch)
 
 
 def test_nothing_jumps_in_boot_before_the_console_is_closed() -> None:

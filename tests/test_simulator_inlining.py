@@ -3,6 +3,7 @@
 import ast
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,18 @@ GOES = {
         "1 3\n",
     ),
 }
+GOES |= {
+    "parameter that catches an exception": (
+        "def _f(e):\n    try:\n        raise ValueError(e)\n    except ValueError as e:\n        print(e)\n"
+        "def run():\n    e = 1\n    _f(e)\n    print(e)\n",
+        "1\n1\n",
+    ),
+    "method after what is bound once": (
+        "class A:\n    def __init__(self):\n        self.x = []\n    def _f(self):\n        self.x.append(1)\n"
+        "        return 2\n    def g(self):\n        return [self.x, self._f()]\ndef run():\n    print(A().g())\n",
+        "[[1], 2]\n",
+    ),
+}
 # Functions that stay: each line would do something else, or hold something longer, inside its caller.
 STAYS = {
     "two calls": "def _f():\n    return 1\ndef run():\n    return _f() + _f()\n",
@@ -69,6 +82,18 @@ STAYS = {
         "def _f(a):\n    b = bytes(a)\n    return len(b)\nasync def run(a):\n    x = _f(a)\n    await a\n"
     ),
     "coroutine that is not awaited": "async def _f(a):\n    await a\ndef run(a):\n    return _f(a)\n",
+    "property before it": (
+        "class A:\n    @property\n    def n(self):\n        return len(self.x)\n    def _f(self):\n"
+        "        self.x.append(1)\n        return 2\n    def g(self):\n        return [self.n, self._f()]\n"
+    ),
+    "attribute before it that setattr binds": (
+        "class A:\n    def _f(self):\n        setattr(self, 'n', 5)\n        return 2\n"
+        "    def g(self):\n        return [self.n, self._f()]\n"
+    ),
+    "called in a closure": (
+        "b = 1\ndef _f():\n    return b\ndef run(b):\n    def g():\n        return _f()\n    return g\n"
+    ),
+    "walrus": "def _f(a, b):\n    return a + b\ndef run(x):\n    return _f(x, (x := 7))\n",
     "another class's": (
         "class A:\n    def _f(self):\n        return 1\n    def g(self):\n        return self._f()\n"
         "class B(A):\n    def _f(self):\n        return 2\n"
@@ -97,6 +122,18 @@ def test_a_function_goes_where_its_only_call_stands(name: str, capsys: pytest.Ca
 @pytest.mark.parametrize("name", STAYS)
 def test_a_function_stays_where_its_body_could_not_stand_for_its_call(name: str) -> None:
     assert functions(inlining.inline_private(STAYS[name])) == functions(STAYS[name])
+
+
+def test_names_of_one_run_are_not_those_of_another() -> None:
+    source = (
+        "def _a(x):\n    y = [x]\n    for i in range(2):\n        g1(i)\n        y.append(i)\n    return y\n"
+        "def g1(q):\n    w = q * 10\n    print(w)\ndef run():\n    return _a(5)\n"
+    )
+    twice = inlining.inline_linked({"": inlining.inline_private(source)})[""]
+    assert functions(twice) == ["run"]
+    found: dict[str, Any] = {}
+    exec(compile(twice, "twice", "exec"), found)
+    assert found["run"]() == [5, 0, 1]
 
 
 def test_an_awaited_coroutine_goes_into_the_one_that_awaits_it() -> None:
