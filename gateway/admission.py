@@ -10,9 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, tuple_
 from sqlalchemy.dialects import sqlite
 
-from gateway import heartbeats, schema, stream_rows, subject
+from gateway import heartbeats, rules, schema, stream_rows, subject
 from gateway.batch import DUPLICATE, EQUIVOCATION, STORED, Batch, Outcome, Standing, StreamKey, stray
 from gateway.continuity import Continuity
+from gateway.facts import StreamFacts
+from gateway.history import History
 from gateway.opening import Admitted, Beat
 from gateway.quarantine import Quarantine
 from gateway.visits import VisitBook
@@ -32,15 +34,17 @@ EQUIVOCATIONS_KEPT = 256
 class Admission:
     """Owns the continuity of all streams. `admit` and `forget` run in the writer thread only."""
 
-    def __init__(self, quarantine: Quarantine, visits: VisitBook) -> None:
+    def __init__(self, quarantine: Quarantine, visits: VisitBook, history: History) -> None:
         self._quarantine = quarantine
         self.visits = visits
+        self.history = history
         self._streams: OrderedDict[StreamKey, Continuity] = OrderedDict()
 
     def forget(self) -> None:
         """After a rollback: read the streams from disk again."""
         self._streams.clear()
         self._quarantine.forget()
+        self.history.forget()
 
     def admit(self, connection: Connection, batch: Batch) -> Outcome:
         """Write the batch. Changes nothing in `batch`, so that it can run again after a rollback."""
@@ -116,11 +120,11 @@ class _Run:
         state = self._touch(key, one.received_s)
         if self._held(key, state, one.seq):
             return self._again(key, state, one)
-        flags = [*one.flags, *self._stream_flags(key, state, one), *self._settle(one)]
+        codes = [*one.flags, *self._past_flags(one), *self._stream_codes(key, state, one), *self._settle(one)]
         self._compare_head(key, state, one)
         state.add(one.seq, one.digest)
-        self.flags.update(flags)
-        self._rows.append(_row(one, flags))
+        self.flags.update(codes)
+        self._rows.append(_row(one, rules.kept(codes)))
         self._new[(*key, one.seq)] = one
         self.fresh.add(key)
         return STORED
@@ -128,8 +132,8 @@ class _Run:
     def _settle(self, one: Admitted) -> list[str]:
         if one.visit is None:
             return []
-        codes = self._owner.visits.settle(self._connection, self._visits, one.visit, one.rated)
-        if not codes:
+        codes = self._owner.visits.settle(self._connection, self._visits, one.visit, one.window, one.rated)
+        if not {"visit_unknown", "visit_again"} & set(codes):
             self._links.append(subject.Link(self._visits[one.visit].token, one.stream, one.seq))
         return codes
 
@@ -196,29 +200,32 @@ class _Run:
         if stated is not None and stated.head_digest != one.digest[:PREV_BYTES]:
             self._contradict(key, state, one.seq, one.digest, stated.head_digest, stated.evidence, one.received_s)
 
-    def _stream_flags(self, key: StreamKey, state: Continuity, one: Admitted) -> list[str]:
-        found = []
-        if one.seq == 1 and one.opening is None:
-            found.append("unopened")
-        if one.opening is not None:
-            found += self._opening_flags(key, state, one)
-        if not self._chained(key, state, one):
-            found.append("chain")
-        return found
+    def _past_flags(self, one: Admitted) -> list[str]:
+        return rules.past_flags(one.kind, self._owner.history.take(self._connection, one.act))
 
-    def _opening_flags(self, key: StreamKey, state: Continuity, one: Admitted) -> list[str]:
-        """What the device says of the stream before, against what the ledger knows of it."""
+    def _stream_codes(self, key: StreamKey, state: Continuity, one: Admitted) -> list[str]:
+        facts = StreamFacts(one.seq, state.highest, self._chained(key, state, one))
+        if one.opening is not None:
+            facts = self._opening_facts(key, state, one, facts)
+        return rules.stream_codes(facts)
+
+    def _opening_facts(self, key: StreamKey, state: Continuity, one: Admitted, facts: StreamFacts) -> StreamFacts:
+        """What the device says of the stream before, and what the ledger knows of it."""
         assert one.opening is not None
         before = self._stream_before(key, state)
         claimed, head = one.opening.previous_stream, one.opening.previous_head or 0
-        found = ["reopened"] if state.number > 1 else []
         known_head = self._touch((key[0], before), one.received_s).highest if before else 0
-        if claimed != before or head < known_head:
-            found.append("previous_differs")
         names_another = claimed is not None and claimed != key[1] and head
-        if names_another and self._declare((key[0], str(claimed)), head, one.received_s) is None:
-            found.append("streams")
-        return found
+        one_too_many = names_another and self._declare((key[0], str(claimed)), head, one.received_s) is None
+        return facts._replace(
+            number=state.number,
+            opens=True,
+            before=before,
+            before_highest=known_head,
+            claimed=claimed,
+            claimed_head=head,
+            one_too_many=bool(one_too_many),
+        )
 
     def _declare(self, key: StreamKey, head: int, now_s: int) -> Continuity | None:
         """Note that the device itself has signed that the stream goes up to `head`; None for one stream too many."""

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import rule_settings
 from gateway.hall_clock import HallClock
 from gateway.masking import MaskingRule
 from gateway.retention import DAYS_MAX, EVIDENCE_DAYS_MIN, KINDS, PERSONAL_KINDS, RetentionRule
+from gateway.rule_settings import RuleSettings
 from gateway.section import ConfigurationError, Section
 from gateway.sign_in import DayRule
 from protocol import command, field, topic
@@ -129,6 +131,7 @@ class GatewayConfiguration:
     masking: MaskingRule
     retention: RetentionRule
     intake: IntakeSettings
+    rules: RuleSettings
 
 
 # Sections and their keys; anything else is a typing error, which must not pass for a setting that works.
@@ -153,6 +156,7 @@ _KEYS = {
     },
     "retention": {kind + "_days" for kind in KINDS},
     "intake": {"batch_messages", "linger_ms", "inbox_messages"},
+    "rules": rule_settings.KEYS,
 }
 _REQUIRED = ("hall", "mqtt", "keys", "registry")
 
@@ -203,6 +207,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         masking=_masking(sections["masking"]),
         retention=_retention(sections["retention"]),
         intake=_intake(sections["intake"]),
+        rules=rule_settings.of(sections["rules"]),
     )
 
 

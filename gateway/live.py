@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway import rules
 from gateway.ledger import Heartbeat, LedgerRecord
 from gateway.publication import GROUP, Publication, total
 from gateway.registry import ACTIVE, CLOCK, EVALUATOR, REVOKED, Device
@@ -150,9 +151,10 @@ class LiveView:
     def _take_rating(self, one: LedgerRecord, time_s: int) -> None:
         """Count it; the feed tells of a window's groups only."""
         level, visit = _level_of(one.claims), one.claims.get("mode") == "visit"
-        group = self._day.by_device.setdefault(one.device, Publication()).add(level, visit)
+        window = self._day.by_device.setdefault(one.device, Publication())
+        group = window.add(level, visit, rules.shown(one.flags))
         if group:
-            self._feed.append({**_feed_head(one, "ratings", time_s), "levels": group})
+            self._feed.append({**_feed_head(one, "ratings", time_s), "levels": group, "flags": window.last_flags})
 
     def _take_punch(self, one: LedgerRecord, today: bool) -> None:
         if today:
@@ -171,7 +173,7 @@ class LiveView:
             shown.update(staff=claims.get("staff"), late=morning and self._rule.is_late(time_s), time_known=time_known)
         else:
             shown.update(code=claims.get("code"))
-        return {**shown, "flags": list(one.flags)[:8]}
+        return {**shown, "flags": rules.shown(one.flags)}
 
     def _state(self, device: Device, heartbeats: Mapping[str, Heartbeat], now_s: int) -> dict[str, object]:
         view = self._views.get(device.name, _NOTHING_SEEN)

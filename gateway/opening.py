@@ -5,14 +5,17 @@ needs the device's channel, `finish` everything that may be believed only after 
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway import claims, rules
+from gateway import act, claims, rules
+from gateway.act import Act
 from gateway.channels import Channels
+from gateway.facts import HallFacts, OriginFacts, RecordFacts, SenderFacts
 from gateway.masking import MaskingRule
 from gateway.pseudonym import Pseudonyms
-from gateway.registry import ACTIVE, Device, Registry
+from gateway.registry import Device, Registry
 from gateway.rules import Refusal
 from protocol import disclosure, encrypt0, event, heartbeat, rating, record, sign1, topic
 from protocol.limits import MESSAGE_BYTES_MAX
@@ -42,7 +45,7 @@ class Opened:
 class Admitted:
     """A verified record, on its way to the ledger; columns as in schema.record.
 
-    disclosures are taken away by sealing; visit and rated serve the visits of this gateway and are not stored.
+    disclosures are taken away by sealing; act serves the rules, visit and rated the visits of this gateway: not stored.
     """
 
     arrival: Arrival = field(repr=False)
@@ -63,6 +66,7 @@ class Admitted:
     masked_json: str | None
     pseudonym: str | None
     flags: list[str]
+    act: Act = field(repr=False)
     opening: "Opening | None" = None
     disclosures: list[bytes] = field(default_factory=list, repr=False)
     sealed: bytes | None = field(default=None, repr=False)
@@ -109,13 +113,16 @@ class Opener:
         channels: Channels,
         masking: MaskingRule,
         pseudonyms: Pseudonyms,
+        facts: Callable[[], HallFacts] = HallFacts,
     ) -> None:
+        """facts: what the hall has set and knows at the moment, see rules."""
         self._hall = hall
         self._suite = suite
         self._registry = registry
         self._channels = channels
         self._masking = masking
         self._pseudonyms = pseudonyms
+        self._facts = facts
 
     def open(self, arrival: Arrival) -> Opened:
         """Size, topic, registry, key id, decryption, structure. Raises Refusal or protocol Refused."""
@@ -130,13 +137,9 @@ class Opener:
         hall, name, direction = topic.parse(on_topic)
         if direction != topic.UP:
             raise Refusal("topic")
-        if hall != self._hall:
-            raise Refusal("hall")
         device = self._registry.get(name)
-        if device is None:
-            raise Refusal("unknown")
-        if device.status != ACTIVE:
-            raise Refusal(device.status)
+        rules.check_sender(SenderFacts(self._hall, hall, device))
+        assert device is not None  # or it was refused
         return device
 
     def verify(self, opened: Opened) -> bool:
@@ -149,7 +152,7 @@ class Opener:
             raise Refusal("signature")
         signed, device = opened.signed, opened.device
         content = record.decode(signed.payload)
-        rules.check_origin(content, device, self._hall)
+        rules.check_origin(OriginFacts(self._hall, content.hall, device, content.device, content.kind))
         disclosed = disclosure.check(self._suite, signed.disclosures, content.digests)
         if content.kind == record.HEARTBEAT:
             return _beat(opened, content)
@@ -161,13 +164,14 @@ class Opener:
         received_s = opened.arrival.received_ms // 1000
         identity = disclosed.get(rating.IDENTITY)
         is_rating = content.kind == record.RATING
+        window = claims.place(content, device.place)
         return Admitted(
             arrival=opened.arrival,
             device=device,
             stream=content.stream.hex(),
             seq=content.seq,
             kind=content.kind,
-            window=claims.place(content, device.place),
+            window=window,
             digest=self._suite.sha256(signed.payload),
             evidence=signed.evidence(),
             prev=content.prev,
@@ -180,7 +184,8 @@ class Opener:
             claims_json=_json(claims.named(content)),
             masked_json=_json(self._masking.identity(identity)) if identity else None,
             pseudonym=self._pseudonyms.of(identity) if identity else None,
-            flags=rules.flags(content, device, received_s, disclosed),
+            flags=rules.flags(RecordFacts(content, device, received_s, disclosed, self._facts())),
+            act=act.of_record(content, window, disclosed),
             opening=_opening(content),
             disclosures=signed.disclosures,
             visit=disclosed.get(rating.OCCASION, (0, ""))[1] or None,

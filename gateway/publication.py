@@ -20,7 +20,8 @@ class Publication:
     """The ratings of one window, as far as anybody may see them.
 
     rates: counts of the complete groups. last_levels: 1..5; the newest two groups, each from high to low.
-    visits: everything that came, rated or not, published or not.
+    visits: everything that came, rated or not, published or not. last_flags: rule codes of the newest group, each once,
+    and not of which rating.
     """
 
     def __init__(self) -> None:
@@ -29,15 +30,18 @@ class Publication:
         self.visits = 0
         self._rated: list[tuple[int, bool]] = []
         self._timed_out = 0
+        self.last_flags: list[str] = []
+        self._flags: set[str] = set()
 
     @property
     def waiting(self) -> int:
         """Levels that wait for their group, 0..GROUP - 1."""
         return len(self._rated)
 
-    def add(self, level: int | None, visit: bool) -> list[int]:
+    def add(self, level: int | None, visit: bool, flags: Iterable[str] = ()) -> list[int]:
         """Add one rating as Rates.add() does. The group that it completed, from high to low; [] when none."""
         self.visits += 1
+        self._flags.update(flags)
         if level is None:
             self._timed_out += 1
             return []
@@ -50,7 +54,8 @@ class Publication:
         self.rates.add(None, True, self._timed_out)
         group = sorted((level for level, _ in self._rated), reverse=True)
         self.last_levels.extend(group)
-        self._rated, self._timed_out = [], 0
+        self.last_flags = sorted(self._flags)
+        self._rated, self._timed_out, self._flags = [], 0, set()
         return group
 
 

@@ -258,6 +258,9 @@ class Registry:
         return None
 
 
+_NO_ROSTER = Roster(0, ())
+
+
 class RosterFile:
     """The roster in force; an empty one of version 0 where the hall has none."""
 
@@ -270,4 +273,4 @@ class RosterFile:
 
     def current(self) -> Roster:
         """A snapshot that nobody changes."""
-        return self._file.content if self._file else Roster(0, ())
+        return self._file.content if self._file else _NO_ROSTER

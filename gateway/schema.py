@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 # Raised when a table changes; stored in SQLite's user_version and checked when the ledger is opened.
@@ -30,6 +31,7 @@ MIGRATIONS = {
         "ALTER TABLE heartbeat ADD COLUMN refused_sequence INTEGER",
     ),
     3: (
+        'CREATE INDEX record_rating ON record ("window") WHERE kind = 1',
         "ALTER TABLE record ADD COLUMN pseudonym VARCHAR(32)",
         "ALTER TABLE visit ADD COLUMN stream VARCHAR(16)",
         "ALTER TABLE visit ADD COLUMN seq INTEGER",
@@ -62,6 +64,8 @@ record = Table(
     Column("pseudonym", String(32), nullable=True),  # of this month only, see gateway.pseudonym
     UniqueConstraint("device", "stream", "seq", name="record_identity"),
     Index("record_count", "device", "kind"),  # counts without reading the records themselves
+    # The latest ratings of one window, for rules that look back. 1: protocol.record.RATING.
+    Index("record_rating", "window", sqlite_where=text("kind = 1")),
     sqlite_autoincrement=True,
 )
 

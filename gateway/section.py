@@ -1,5 +1,6 @@
 """One section of gateway.toml: its keys, read with the checks and words that all sections share."""
 
+import datetime
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,6 +93,15 @@ class Section:
         if found is None:
             raise self.refusal(key, 'must be a time of day in quotes, like "08:30"')
         return 60 * int(found[1]) + int(found[2])
+
+    def day_s(self, key: str, default: int) -> int:
+        """UTC seconds of the beginning of a day like 2026-01-01, written without quotes."""
+        value = self._values.get(key)
+        if value is None:
+            return default
+        if isinstance(value, datetime.datetime) or not isinstance(value, datetime.date):
+            raise self.refusal(key, "must be a day without quotes, like 2026-01-01")
+        return int(datetime.datetime.combine(value, datetime.time(), datetime.UTC).timestamp())
 
     def numbers(self, key: str, low: int, high: int, count_max: int, default: tuple[int, ...]) -> tuple[int, ...]:
         """Up to `count_max` different whole numbers, low <= number <= high, in their order."""

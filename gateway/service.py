@@ -16,8 +16,10 @@ from gateway.daily_round import DailyRound
 from gateway.dead_letters import DeadLetters
 from gateway.device_settings import DesiredSettings
 from gateway.downlink import Downlink
+from gateway.facts import HallNow
 from gateway.feed import Feed
 from gateway.forwarder import Forwarder, central_client
+from gateway.history import History
 from gateway.identity_seal import IdentitySeal
 from gateway.intake import Intake
 from gateway.ledger import Ledger, LedgerRecord
@@ -54,7 +56,7 @@ _METRICS = {
     "equivocation": "Records offered again with another payload: the device contradicts itself.",
     "heartbeats": "Heartbeats taken.",
     "refused": "Messages kept in quarantine, by reason.",
-    "flagged": "Records stored with a mark, by rule.",
+    "flagged": "Records stored with a mark, and gaps that began, by rule; none that tells a level.",
     "receipts": "Receipts handed to the broker.",
     "commands": "Commands handed to the broker.",
     "orders": "Orders that technicians gave, by order.",
@@ -141,13 +143,22 @@ class Gateway:
         configuration, store = self._configuration, self._configuration.store
         self._book = VisitBook(self._clock)
         self._pseudonyms = Pseudonyms(self.ledger, self._clock, 60 * configuration.devices.utc_offset_min)
-        opener = Opener(configuration.hall, suite, self._registry, channels, configuration.masking, self._pseudonyms)
+        facts = HallNow(configuration.rules, configuration.devices.tag_codes, self._roster)
+        opener = Opener(
+            configuration.hall,
+            suite,
+            self._registry,
+            channels,
+            configuration.masking,
+            self._pseudonyms,
+            facts,
+        )
         self._quarantine = Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max)
         return Intake(
             opener,
             IdentitySeal(configuration.hall, central_public),
             self.ledger,
-            Admission(self._quarantine, self._book),
+            Admission(self._quarantine, self._book, History(configuration.rules)),
             self._clock,
             self._downlink.committed,
             self._refresh,

@@ -18,7 +18,7 @@ from gateway.rates import Rates
 from protocol import record as wire
 
 # Raised when a table changes its meaning; a file of another version is set aside and built again from the ledger.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # DuckDB takes 80 % of the machine's memory unless told. A page of 500 points needs 2 MiB, a month of a hall 30 MiB.
 MEMORY_LIMIT = "128MB"
 
@@ -44,6 +44,7 @@ class Point(NamedTuple):
     code: int | None  # of an event
     value: int | None
     tags: str | None  # numbers with commas between
+    flags: str | None  # rule codes with commas between
 
 
 class Counts(NamedTuple):
@@ -98,6 +99,7 @@ def point_of(record: LedgerRecord) -> Point:
         code=claims.get("code"),
         value=claims.get("value"),
         tags=",".join(str(tag) for tag in tags) if tags else None,
+        flags=",".join(record.flags) or None,
     )
 
 
@@ -109,11 +111,11 @@ CREATE TABLE IF NOT EXISTS point (
     position BIGINT NOT NULL, device VARCHAR NOT NULL, stream VARCHAR NOT NULL, seq UINTEGER NOT NULL,
     kind UTINYINT NOT NULL, place VARCHAR NOT NULL, at_s BIGINT NOT NULL, received_s BIGINT NOT NULL,
     outcome VARCHAR, level UTINYINT, mode VARCHAR, delay_ms UINTEGER, staff VARCHAR, code UTINYINT, value BIGINT,
-    tags VARCHAR, PRIMARY KEY (device, stream, seq));
+    tags VARCHAR, flags VARCHAR, PRIMARY KEY (device, stream, seq));
 """
 _TYPES = (
     "BIGINT", "VARCHAR", "VARCHAR", "UINTEGER", "UTINYINT", "VARCHAR", "BIGINT", "BIGINT",
-    "VARCHAR", "UTINYINT", "VARCHAR", "UINTEGER", "VARCHAR", "UTINYINT", "BIGINT", "VARCHAR",
+    "VARCHAR", "UTINYINT", "VARCHAR", "UINTEGER", "VARCHAR", "UTINYINT", "BIGINT", "VARCHAR", "VARCHAR",
 )  # fmt: skip
 # One list per column: 13 us a row, where row-wise parameters take 140 and executemany 2 900 (500 rows, measured).
 _INSERT = "INSERT OR IGNORE INTO point SELECT " + ", ".join(

@@ -115,17 +115,23 @@ class VisitBook:
         for table in (schema.visit_key, schema.visit):
             connection.execute(delete(table).where(table.c.day <= last_day))
 
-    def settle(self, connection: Connection, known: dict[str, _Row], visit: str, rated: bool) -> list[str]:
-        """Note the outcome that a device recorded; the rule codes it earns. known: of find_all, kept up to date."""
+    def settle(self, connection: Connection, known: dict[str, _Row], visit: str, window: str, rated: bool) -> list[str]:
+        """Note the outcome that a device recorded at `window`; the rule codes it earns, see visit_rules.
+
+        known: of find_all, kept up to date.
+        """
         found = known.get(visit)
         if found is None:
             return ["visit_unknown"]
+        codes = ["visit_other_window"] if found.window != window else []
         if found.state in (RATED, TIMED_OUT):
-            return ["visit_again"]
+            return [*codes, "visit_again"]
+        if found.state == CLOSED:
+            codes.append("visit_closed")
         state = RATED if rated else TIMED_OUT
         self._set(connection, found.token, state)
         known[visit] = found._replace(state=state)
-        return []
+        return codes
 
     def forget(self, connection: Connection, visit: str) -> None:
         """Undo open() of a visit that nobody was asked about: the next request opens it anew."""

@@ -21,6 +21,8 @@ SEALED_SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 # A record message has at most 4096 bytes; base64 and HPKE add a half.
 FIELD_CHARACTERS_MAX = 8192
 _PSEUDONYM = re.compile("[0-9a-f]{32}")
+# A hall has some thirty rules.
+FLAGS_MAX = 100
 KIND_DEVICES = {record.RATING: "evaluator", record.PUNCH: "clock"}
 
 
@@ -56,6 +58,7 @@ class Checked:
     pseudonym: str | None  # the gateway's word: the same person within a month
     sealed_removed: bool  # the gateway's word: it held the sealed part as long as it may
     masked_ok: bool  # False: a masked field shows what it should hide
+    flags: tuple[str, ...] = ()  # what the hall's rules say of it
 
 
 class RecordCheck:
@@ -94,6 +97,7 @@ class RecordCheck:
             _pseudonym(entry.get("pseudonym")),
             entry.get("sealed") == "",
             _is_masked(entry.get("masked"), disclosed),
+            _flags(entry.get("flags")),
         )
 
     def _signed(self, evidence: bytes) -> sign1.Signed:
@@ -145,6 +149,12 @@ def _blob(entry: Mapping[str, Any], name: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
         raise RecordRefusedError(name + " is not base64") from None
+
+
+def _flags(found: object) -> tuple[str, ...]:
+    if not isinstance(found, list) or len(found) > FLAGS_MAX or not all(isinstance(one, str) for one in found):
+        raise RecordRefusedError("flags are no list of codes")
+    return tuple(found)
 
 
 def _disclosures(padded: bytes) -> list[bytes]:

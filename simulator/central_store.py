@@ -79,6 +79,8 @@ class CentralStore:
             self._count("sealed_removed")
         if not one.masked_ok:
             self._count("unmasked")
+        for flag in one.flags:
+            self._count("flag: " + flag)
         return STORED
 
     def _count(self, what: str) -> None:
@@ -91,12 +93,14 @@ class CentralStore:
         with self._lock:
             offered: dict[str, int] = dict(self._rows("SELECT what, count FROM offered"))
             refused = {what[9:]: count for what, count in offered.items() if what.startswith("refused: ")}
+            flagged = {what[6:]: count for what, count in offered.items() if what.startswith("flag: ")}
             return {
                 "records": self._one("SELECT count(*) FROM record"),
                 "distinct": self._one("SELECT count(*) FROM (SELECT DISTINCT device, stream, seq FROM record)"),
                 "duplicates_offered": offered.get(DUPLICATE, 0),
                 "equivocations": offered.get(EQUIVOCATION, 0),
                 "refused": refused,
+                "flagged": flagged,
                 "unmasked": offered.get("unmasked", 0),
                 "sealed_removed": offered.get("sealed_removed", 0),
                 "raters": self._one("SELECT count(DISTINCT pseudonym) FROM record"),

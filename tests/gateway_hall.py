@@ -14,7 +14,9 @@ from gateway.command_counters import CommandCounters
 from gateway.configuration import DeviceSettings, IntakeSettings
 from gateway.device_settings import DesiredSettings
 from gateway.downlink import Downlink
+from gateway.facts import HallNow
 from gateway.hall_clock import HallClock
+from gateway.history import History
 from gateway.identity_seal import IdentitySeal
 from gateway.intake import Intake
 from gateway.ledger import Ledger
@@ -26,6 +28,7 @@ from gateway.pseudonym import Pseudonyms
 from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
 from gateway.releases import Releases
+from gateway.rule_settings import USUAL
 from gateway.visits import VisitBook, Visits
 from protocol import sign1, topic
 
@@ -57,6 +60,7 @@ class GatewayHall:
         settings=SETTINGS,
         sensor_password=None,
         release_publics=(),
+        rules=USUAL,
     ):
         self.folder = folder
         self.real = TurnedClock()
@@ -75,6 +79,7 @@ class GatewayHall:
                 json.dumps({"version": 3, "staff": [{"slot": 1, "number": "S001", "name": "陈晓梅"}]})
             )
         self.desired = settings, sensor_password
+        self.rules = rules
         self.release_publics = release_publics
         self._make(SUITE.load_private(agreement), quarantine, IntakeSettings(batch, 5, inbox))
         if started:
@@ -85,6 +90,7 @@ class GatewayHall:
         self.metrics = Metrics()
         self.registry = Registry(self.folder / "registry.json", HALL)
         self.ledger = Ledger(self.folder / "ledger.db")
+        self.roster = RosterFile(self.folder / "roster.json")
         self.book = VisitBook(self.clock)
         self.channels = Channels(SUITE, HALL, agreement, self.signer)
         self.published, self.linked, self.grown = [], True, threading.Condition()
@@ -94,18 +100,21 @@ class GatewayHall:
             CommandCounters(self.ledger),
             DesiredSettings(self.ledger, *self.desired),
             self.registry,
-            RosterFile(self.folder / "roster.json"),
+            self.roster,
             Releases(self.folder / "releases", self.release_publics, SUITE, self.metrics),
             self.clock,
             self._publish,
             lambda: self.linked,
             self.metrics,
         )
-        self.admission = Admission(Quarantine(*quarantine), self.book)
+        self.admission = Admission(Quarantine(*quarantine), self.book, History(self.rules))
         self.outcomes = []
         self.pseudonyms = Pseudonyms(self.ledger, self.clock, 60 * self.desired[0].utc_offset_min)
         self.intake = Intake(
-            Opener(HALL, SUITE, self.registry, self.channels, MaskingRule(), self.pseudonyms),
+            Opener(
+                *(HALL, SUITE, self.registry, self.channels, MaskingRule(), self.pseudonyms),
+                HallNow(self.rules, self.desired[0].tag_codes, self.roster),
+            ),
             IdentitySeal(HALL, SUITE.public_bytes(self.central_private)),
             self.ledger,
             self.admission,

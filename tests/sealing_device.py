@@ -20,6 +20,8 @@ from protocol.suite_host import HostSuite
 SUITE = HostSuite()
 HALL = "yongxing"
 MORNING_S = 1_790_000_237  # 2026-09-21 UTC, 137 s into a quarter of an hour
+# A month before: whatever a test dates, the device was running then.
+BOOTED_S = MORNING_S - 30 * 24 * 3600
 
 
 class SealingDevice:
@@ -30,7 +32,7 @@ class SealingDevice:
         signing, self.agreement_private = SUITE.generate_private(), SUITE.generate_private()
         self.take_keys(signing, self.agreement_private, gateway_public)
         self.command_public = SUITE.load_public(command_public) if command_public else None
-        self.boot = SUITE.random_bytes(8)
+        self.boot, self.booted_s = SUITE.random_bytes(8), BOOTED_S
         self.telemetry, self.beats = SUITE.random_bytes(8), 0
         self.previous = None
         self.open_stream()
@@ -64,8 +66,10 @@ class SealingDevice:
             **more,
         }
 
-    def make(self, kind, claims, at_s=MORNING_S, redactable=None, source=1, uptime_ms=1000, hall=None, device=None):
-        """(Record, disclosures): the next of the ledger stream, not sealed yet."""
+    def make(self, kind, claims, at_s=MORNING_S, redactable=None, source=1, uptime_ms=None, hall=None, device=None):
+        """(Record, disclosures): the next of the ledger stream, not sealed yet. uptime_ms: None fits at_s."""
+        if uptime_ms is None:
+            uptime_ms = 1000 * (at_s - self.booted_s)
         disclosures, digests = [], {}
         for claim, value in (redactable or {}).items():
             made, digests[claim] = disclosure.make(SUITE, claim, value)

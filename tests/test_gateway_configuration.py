@@ -9,6 +9,7 @@ from gateway.configuration import TAG_CODES, TAG_CODES_MAX
 from gateway.hall_clock import HallClock
 from gateway.masking import MaskingRule
 from gateway.retention import RetentionRule
+from gateway.rule_settings import RuleSettings
 from gateway.section import ConfigurationError
 from protocol.suite_host import HostSuite
 
@@ -87,6 +88,10 @@ MISTAKES = [
     (r"\Z", "\n[retention]\nsealed_days = 0\n", r"\[retention\] sealed_days: .*from 1 to 36500"),
     (r"\Z", "\n[retention]\nnames_days = 9\n", r"\[retention\] names_days: there is no such key"),
     (r"\Z", "\n[masking]\nname_last = 1\n", r"\[masking\] name_last: must be true or false"),
+    (r"\Z", "\n[rules]\nlevel_run = 1\n", r"\[rules\] level_run: must be a whole number from 2 to 1000"),
+    (r"\Z", '\n[rules]\nearliest_day = "2026-01-01"\n', r"\[rules\] earliest_day: must be a day without quotes"),
+    (r"\Z", "\n[rules]\nearliest_day = 2026-01-01T08:00:00Z\n", r"\[rules\] earliest_day: must be a day"),
+    (r"\Z", "\n[rules]\ndrop = true\n", r"\[rules\] drop: there is no such key"),
     (r"\Z", "\nhall = [\n", r"is not valid TOML: .*correct that line"),
     (r"\A", "speed = 1\n", r"\[speed\]: there is no such section"),
     (r"\A", "page = 1\n", r"is not valid TOML|must be a section"),
@@ -214,6 +219,12 @@ sensor_password_file = "sensor.password"
     assert (devices.opening_min, devices.quiet_from_min, devices.quiet_until_min) == (510, 1079, 0)
     assert devices.utc_offset_min == -720
     assert devices.sensor_password_file == toml.parent / "sensor.password"
+
+
+def test_rules_have_the_limits_that_the_file_gives_and_the_usual_ones(toml):
+    assert configuration.load(toml).rules == RuleSettings()
+    toml.write_text(toml.read_text() + "\n[rules]\nearliest_day = 2027-03-01\nburst_minute = 9\ntwo_doors_s = 20\n")
+    assert configuration.load(toml).rules == RuleSettings(earliest_s=1_803_859_200, burst_minute=9, two_doors_s=20)
 
 
 def test_a_hall_may_ask_for_no_reason_and_for_as_many_as_the_wire_takes(toml):

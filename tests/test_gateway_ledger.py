@@ -76,6 +76,7 @@ def _as_made_by_the_third_version(path):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         for table in ("pseudonym_key", "removal"):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("DROP INDEX record_rating")
         connection.execute("PRAGMA user_version=3")
     connection.close()
 
@@ -123,6 +124,17 @@ def test_a_ledger_of_the_third_version_goes_on_and_its_records_have_no_pseudonym
     assert records[:2] == before
     assert [one.pseudonym is None for one in records] == [True, True, False]
     assert again.rows(schema.removal) == []
+    again.stop()
+
+
+def test_a_ledger_of_the_third_version_gets_its_index_of_ratings(hall, device, tmp_path):
+    hall.take(device.opened(), device.rating(5))
+    hall.stop()
+    _as_made_by_the_third_version(tmp_path / "ledger.db")
+    again = GatewayHall(tmp_path, keys=hall.keys)
+    indexes = again.ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA index_list(record)").all())
+    assert "record_rating" in {row[1] for row in indexes}
+    assert again.take((device, device.rating(4))).records == ["stored"]
     again.stop()
 
 

@@ -1,0 +1,29 @@
+"""Rules about the visit that a rating belongs to. What became of a visit only its book knows, see visits.py."""
+
+from gateway.facts import RecordFacts
+from gateway.rule import FLAG, Checked, Rule
+from protocol import rating
+
+
+def _visit_missing(facts: RecordFacts) -> bool:
+    visit = facts.disclosed.get(rating.OCCASION, (0, ""))[1]
+    return facts.record.claims[rating.MODE] == rating.VISIT_MODE and not visit
+
+
+ALONE: tuple[Checked[RecordFacts], ...] = (
+    Checked(
+        "visit_missing",
+        FLAG,
+        "a rating for a visit, without visit number",
+        "办件评价没有办件编号",
+        check=_visit_missing,
+    ),
+)
+
+# Codes of VisitBook.settle: in the ledger's transaction, for the state changes with the record.
+BOOK = (
+    Rule("visit_unknown", FLAG, "the visit was not opened at this gateway", "办件不是在本网关发起的"),
+    Rule("visit_other_window", FLAG, "the visit was opened for another window", "办件是在另一个窗口发起的"),
+    Rule("visit_closed", FLAG, "the visit was closed before its outcome came", "办件已关闭后才送达"),
+    Rule("visit_again", FLAG, "a second outcome of one visit", "同一办件的第二次结果"),
+)
