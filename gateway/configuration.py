@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import visit_settings
 from gateway.hall_clock import HallClock
 from gateway.masking import MaskingRule
 from gateway.retention import DAYS_MAX, EVIDENCE_DAYS_MIN, KINDS, PERSONAL_KINDS, RetentionRule
 from gateway.section import ConfigurationError, Section
 from gateway.sign_in import DayRule
+from gateway.visit_settings import VisitSettings
 from protocol import command, field, topic
 
 # The reasons in force for 不满意 (207 to 214) and 非常不满意 (108 to 115) in the platform's list of 2020 (domain
@@ -129,6 +131,7 @@ class GatewayConfiguration:
     masking: MaskingRule
     retention: RetentionRule
     intake: IntakeSettings
+    visits: VisitSettings
 
 
 # Sections and their keys; anything else is a typing error, which must not pass for a setting that works.
@@ -153,6 +156,7 @@ _KEYS = {
     },
     "retention": {kind + "_days" for kind in KINDS},
     "intake": {"batch_messages", "linger_ms", "inbox_messages"},
+    **visit_settings.KEYS,
 }
 _REQUIRED = ("hall", "mqtt", "keys", "registry")
 
@@ -203,6 +207,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         masking=_masking(sections["masking"]),
         retention=_retention(sections["retention"]),
         intake=_intake(sections["intake"]),
+        visits=visit_settings.read(sections["visits"], sections["webhook"], "webhook" in tables),
     )
 
 

@@ -21,6 +21,11 @@ SEALED_SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 # A record message has at most 4096 bytes; base64 and HPKE add a half.
 FIELD_CHARACTERS_MAX = 8192
 _PSEUDONYM = re.compile("[0-9a-f]{32}")
+# What a hall may say about a visit; a number, a name or a time is none of it.
+VISIT_WORDS = {
+    *("kind", "item_code", "item_name", "department_code", "department_name", "credit_code", "staff", "applicant_kind"),
+    *("part", "parts"),
+}
 KIND_DEVICES = {record.RATING: "evaluator", record.PUNCH: "clock"}
 
 
@@ -56,6 +61,7 @@ class Checked:
     pseudonym: str | None  # the gateway's word: the same person within a month
     sealed_removed: bool  # the gateway's word: it held the sealed part as long as it may
     masked_ok: bool  # False: a masked field shows what it should hide
+    item_code: str | None = None  # what was rated, in the words of the hall's business system
 
 
 class RecordCheck:
@@ -94,6 +100,7 @@ class RecordCheck:
             _pseudonym(entry.get("pseudonym")),
             entry.get("sealed") == "",
             _is_masked(entry.get("masked"), disclosed),
+            _item_code(entry.get("visit")),
         )
 
     def _signed(self, evidence: bytes) -> sign1.Signed:
@@ -171,6 +178,16 @@ def _pseudonym(found: object) -> str | None:
 def _level(payload: record.Record) -> int | None:
     level = payload.claims.get(rating.LEVEL) if payload.kind == record.RATING else None
     return level if isinstance(level, int) else None
+
+
+def _item_code(visit: object) -> str | None:
+    """The item code in the context of a visit. Raises RecordRefusedError for words that have no place there."""
+    if visit is None:
+        return None
+    if not isinstance(visit, dict) or not set(visit) <= VISIT_WORDS:
+        raise RecordRefusedError("visit")
+    code = visit.get("item_code")
+    return code if isinstance(code, str) else None
 
 
 def _is_masked(masked: object, disclosed: Mapping[int, Any]) -> bool:

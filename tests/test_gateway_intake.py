@@ -419,8 +419,10 @@ def test_a_rule_flags_and_the_record_is_stored_all_the_same(hall, evaluator, cod
 
 
 def test_every_flag_has_a_test():
-    # Those of streams and visits are in test_gateway_ledger and test_gateway_visits.
+    # Those of streams, visits and their items are in test_gateway_ledger, test_gateway_visit_states and _matter.
     elsewhere = {"streams", "reopened", "unopened", "previous_differs", "chain", "visit_again"}
+    elsewhere |= {"visit_other_window", "visit_closed", "visit_superseded", "visit_late", "item_code", "item_unknown"}
+    elsewhere |= {"item_inactive", "item_differs", "department_differs", "credit_code", "item_words"}
     assert {rule.code for rule in rules.RULES.values() if rule.effect == rules.FLAG} == set(FLAGGED) | elsewhere
 
 
