@@ -10,14 +10,16 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, tuple_
 from sqlalchemy.dialects import sqlite
 
-from gateway import heartbeats, rules, schema, stream_rows, subject
+from gateway import heartbeats, rules, schema, stream_rows
 from gateway.batch import DUPLICATE, EQUIVOCATION, STORED, Batch, Outcome, Standing, StreamKey, stray
 from gateway.continuity import Continuity
 from gateway.facts import StreamFacts
 from gateway.history import History
 from gateway.opening import Admitted, Beat
 from gateway.quarantine import Quarantine
-from gateway.visits import VisitBook
+from gateway.visit import NO_VISIT
+from gateway.visit_book import VisitBook
+from gateway.visit_settling import Settling
 from protocol import heartbeat, record, sign1
 from protocol.limits import PREV_BYTES
 
@@ -93,11 +95,10 @@ class _Run:
     def __init__(self, owner: Admission, connection: Connection, batch: Batch) -> None:
         self._owner = owner
         self._connection = connection
-        self._visits = owner.visits.find_all(connection, [one.visit for one in batch.records if one.visit])
+        self._visits = Settling(owner.visits, connection, [one.answer.visit for one in batch.records if one.answer])
         self._batch = batch
         self._stored: dict[tuple[str, str, int], bytes] | None = None
         self._rows: list[dict[str, Any]] = []
-        self._links: list[subject.Link] = []
         self._new: dict[tuple[str, str, int], Admitted] = {}
         self.touched: dict[StreamKey, Continuity] = {}
         self.fresh: set[StreamKey] = set()
@@ -120,22 +121,15 @@ class _Run:
         state = self._touch(key, one.received_s)
         if self._held(key, state, one.seq):
             return self._again(key, state, one)
-        codes = [*one.flags, *self._past_flags(one), *self._stream_codes(key, state, one), *self._settle(one)]
+        settled = self._visits.settle(one.answer, one.stream, one.seq) if one.answer else NO_VISIT
+        codes = [*one.flags, *self._past_flags(one), *self._stream_codes(key, state, one), *settled.flags]
         self._compare_head(key, state, one)
         state.add(one.seq, one.digest)
         self.flags.update(codes)
-        self._rows.append(_row(one, rules.kept(codes)))
+        self._rows.append(_row(one, rules.kept(codes), settled.context_json))
         self._new[(*key, one.seq)] = one
         self.fresh.add(key)
         return STORED
-
-    def _settle(self, one: Admitted) -> list[str]:
-        if one.visit is None:
-            return []
-        codes = self._owner.visits.settle(self._connection, self._visits, one.visit, one.window, one.rated)
-        if not {"visit_unknown", "visit_again"} & set(codes):
-            self._links.append(subject.Link(self._visits[one.visit].token, one.stream, one.seq))
-        return codes
 
     def _held(self, key: StreamKey, state: Continuity, seq: int) -> bool:
         held = state.holds(seq)
@@ -281,14 +275,14 @@ class _Run:
         """All new rows in one statement, all changed streams in another."""
         if self._rows:
             self._connection.execute(insert(schema.record), self._rows)
-        subject.link(self._connection, self._links)
         for key, state in self.touched.items():
             if state.outdated:  # only now, for it reads the rows just written as well
                 state.reload(stream_rows.stored_above(self._connection, key, state.through))
         stream_rows.save(self._connection, self.touched)
+        self._visits.write()
 
 
-def _row(one: Admitted, flags: Sequence[str]) -> dict[str, Any]:
+def _row(one: Admitted, flags: Sequence[str], visit_json: str | None) -> dict[str, Any]:
     return {
         "device": one.device.name,
         "stream": one.stream,
@@ -307,6 +301,7 @@ def _row(one: Admitted, flags: Sequence[str]) -> dict[str, Any]:
         "sealed": one.sealed,
         "flags_json": _flags_json(flags),
         "pseudonym": one.pseudonym,
+        "visit_json": visit_json,
     }
 
 

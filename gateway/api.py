@@ -5,16 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from gateway import metrics, page_files
+from gateway import http_errors, metrics, page_files, visit_routes
+from gateway.bearer import bearer
 from gateway.dead_letters import DeadLetters
 from gateway.feed import Feed, TooManyViewersError
-from gateway.http_guard import HttpGuard, token_fits
+from gateway.http_guard import HttpGuard
 from gateway.ledger import Ledger
 from gateway.logs import Log
 from gateway.metrics import Metrics
@@ -24,17 +25,12 @@ from gateway.reconciliation import Stores, reconcile
 from gateway.registry import Registry
 from gateway.timeseries import TimeSeries
 from gateway.tokens import ApiTokens
-from gateway.visits import Visit, VisitRefused, Visits
+from gateway.visits import Visits
 from protocol.limits import NAME_CHARS_MAX
 
-_REFUSALS = {"window": 404, "field": 422, "busy": 503}
 _ORDER_REFUSALS = {"device": 404, "kind": 409, "status": 409, "slot": 422, "confirm": 422, "busy": 503}
-# What the business system waits before it asks again: one evaluator's pending request, one full queue.
-RETRY_AFTER_S = 2
 
-# No control characters: these are shown on displays and printed.
-_FIELD_NAME = re.compile("[a-z_]{1,20}")
-_PLAIN = r"^[^\x00-\x1f\x7f]*$"
+_FIELD_NAME = re.compile("[a-z_]{1,20}|[0-9]{1,2}")
 
 _log = Log("api")
 
@@ -62,29 +58,6 @@ class GatewayParts:
     outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
 
 
-class Applicant(BaseModel):
-    """Who is rated for; bounds of the wire (protocol/rating.py)."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    name: str | None = Field(None, min_length=1, max_length=30, repr=False)
-    phone: str | None = Field(None, min_length=1, max_length=20, repr=False)
-    id_number: str | None = Field(None, min_length=1, max_length=32, repr=False)
-    id_kind: str | None = Field(None, min_length=1, max_length=8, repr=False)
-
-
-class VisitRequest(BaseModel):
-    """A visit that the window business system opens."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    window: str = Field(min_length=1, max_length=16, pattern=_PLAIN)
-    visit: str = Field(min_length=1, max_length=50, pattern=_PLAIN, repr=False)
-    staff: str | None = Field(None, min_length=1, max_length=20)
-    timeout_s: int | None = Field(None, ge=5, le=600)
-    applicant: Applicant | None = None
-
-
 class OrderRequest(BaseModel):
     """What a technician orders of a device; which of slot and confirm belongs to it, gateway.orders tells."""
 
@@ -102,7 +75,7 @@ def create(parts: GatewayParts) -> FastAPI:
     _add_errors(app)
     _add_page(app)
     _add_live(app, parts.feed)
-    _add_visits(app, parts)
+    visit_routes.add(app, parts.visits, parts.tokens.business, parts.metrics)
     _add_orders(app, parts)
     _add_operation(app, parts)
     return app
@@ -128,61 +101,18 @@ def _add_live(app: FastAPI, feed: Feed) -> None:
         try:
             stream = feed.join()
         except TooManyViewersError:
-            return _error(503, "too_many_viewers")
+            return http_errors.error(503, "too_many_viewers")
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-def _add_visits(app: FastAPI, parts: GatewayParts) -> None:
-    business = _bearer(parts.tokens.business, "visits_closed", parts.metrics)
-
-    @app.post("/api/v1/visits", dependencies=[Depends(business)])
-    def open_visit(asked: VisitRequest) -> dict[str, object]:
-        applicant = asked.applicant.model_dump(exclude_none=True) if asked.applicant else None
-        opened = parts.visits.open(asked.window, asked.visit, asked.staff, asked.timeout_s, applicant)
-        parts.metrics.count("visits_asked", new=opened.new)
-        return _shown(opened)
-
-    # A visit number may hold a slash: it is the business system's own.
-    @app.get("/api/v1/visits/{visit:path}", dependencies=[Depends(business)])
-    def visit_state(visit: str) -> dict[str, object]:
-        return _found(parts.visits.state(visit) if 1 <= len(visit) <= 50 else None)
-
-    @app.delete("/api/v1/visits/{visit:path}", dependencies=[Depends(business)])
-    def cancel_visit(visit: str) -> dict[str, object]:
-        return _found(parts.visits.cancel(visit) if 1 <= len(visit) <= 50 else None)
-
-
 def _add_orders(app: FastAPI, parts: GatewayParts) -> None:
-    technician = _bearer(parts.tokens.technician, "orders_closed", parts.metrics)
+    technician = bearer(parts.tokens.technician, "orders_closed", parts.metrics)
 
     @app.post("/api/v1/devices/{device}/orders", status_code=202, dependencies=[Depends(technician)])
     def give_order(device: str, asked: OrderRequest) -> dict[str, object]:
         given = parts.orders.give(device, asked.order, asked.slot, asked.confirm)
         parts.metrics.count("orders", order=given.order)
         return given._asdict()
-
-
-def _bearer(token: str | None, closed: str, metrics: Metrics) -> Callable[[Request], None]:
-    """A dependency that lets only the holder of `token` in; nobody where there is none (403, reason `closed`)."""
-
-    def check(request: Request) -> None:
-        if token is None:
-            raise HTTPException(403, closed)
-        if not token_fits(request.headers.get("authorization"), token):
-            metrics.count("api_unauthorised")
-            raise HTTPException(401, "token", {"WWW-Authenticate": "Bearer"})
-
-    return check
-
-
-def _found(visit: Visit | None) -> dict[str, object]:
-    if visit is None:
-        raise HTTPException(404, "visit")
-    return _shown(visit)
-
-
-def _shown(visit: Visit) -> dict[str, object]:
-    return {"visit": visit.visit, "window": visit.window, "state": visit.state}
 
 
 def _add_operation(app: FastAPI, parts: GatewayParts) -> None:
@@ -199,7 +129,7 @@ def _add_operation(app: FastAPI, parts: GatewayParts) -> None:
         return PlainTextResponse(parts.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
     # Press counters by level, of every device and of this moment: not for whoever sits at a window.
-    audit = _bearer(parts.tokens.audit, "counts_closed", parts.metrics)
+    audit = bearer(parts.tokens.audit, "counts_closed", parts.metrics)
 
     @app.get("/api/v1/reconciliation", dependencies=[Depends(audit)])
     def reconciliation() -> dict[str, object]:
@@ -233,14 +163,6 @@ def _is_well(check: Callable[[], bool]) -> bool:
         return False
 
 
-def _error(status: int, reason: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": reason}, status, headers)
-
-
-def _refused(status: int, reason: str) -> JSONResponse:
-    return _error(status, reason, {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None)
-
-
 def _field_name(location: Sequence[int | str]) -> str:
     """What a developer mistyped, where it looks like the name of a field; else "unknown", for it may be a person's."""
     return ".".join(part if _FIELD_NAME.fullmatch(part) else "unknown" for part in map(str, location))
@@ -251,22 +173,18 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     def http_error(_request: Request, error: StarletteHTTPException) -> Response:
-        return _error(error.status_code, str(error.detail), error.headers)
+        return http_errors.error(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(_request: Request, error: RequestValidationError) -> Response:
         fields = sorted({_field_name(one["loc"][1:]) for one in error.errors()})
         return JSONResponse({"error": "field", "fields": fields[:16]}, 422)
 
-    @app.exception_handler(VisitRefused)
-    def refused(_request: Request, error: VisitRefused) -> Response:
-        return _refused(_REFUSALS.get(error.reason, 422), error.reason)
-
     @app.exception_handler(OrderRefused)
     def order_refused(_request: Request, error: OrderRefused) -> Response:
-        return _refused(_ORDER_REFUSALS[error.reason], error.reason)
+        return http_errors.refused(_ORDER_REFUSALS[error.reason], error.reason)
 
     @app.exception_handler(Exception)
     def failed(_request: Request, error: Exception) -> Response:
         _log.error("request failed", error)
-        return _error(500, "internal")
+        return http_errors.error(500, "internal")

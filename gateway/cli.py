@@ -9,11 +9,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import configuration, ledger_file, logs, memory_image, quarantine, readiness, rules, subject
+from gateway import configuration, item_commands, ledger_file, logs, memory_image, quarantine, readiness, rules, subject
 from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
 from gateway.section import ConfigurationError
-from gateway.visits import VisitBook
+from gateway.visit_book import VisitBook
 
 QUARANTINE_ROWS_MAX = 1000
 
@@ -25,6 +25,7 @@ broker, keeps them in its ledger, and tells each device what is safely on disk.
   hallseal-gateway run --config gateway/gateway.toml              run until SIGTERM (systemctl stop) or Ctrl-C
   hallseal-gateway quarantine list --config gateway/gateway.toml  what was refused, and why
   hallseal-gateway subject --config gateway/gateway.toml          what is held about a visit (its number: one line)
+  hallseal-gateway items import FILE --config gateway/gateway.toml  the items that the hall handles
 """
 _STATUSES = """\
 exit status: 0 done, 1 the gateway could not run or stop cleanly, 2 command or configuration is wrong (stderr says what)
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     asked.add_argument("visit", nargs="?", metavar="VISIT", help="the visit number (办件编号)")
     _finish(asked, _subject)
+    _finish(item_commands.add_parser(commands), item_commands.run_import)
     return parser
 
 

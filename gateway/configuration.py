@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import rule_settings
+from gateway import rule_settings, visit_settings
 from gateway.hall_clock import HallClock
 from gateway.masking import MaskingRule
 from gateway.retention import DAYS_MAX, EVIDENCE_DAYS_MIN, KINDS, PERSONAL_KINDS, RetentionRule
 from gateway.rule_settings import RuleSettings
 from gateway.section import ConfigurationError, Section
 from gateway.sign_in import DayRule
+from gateway.visit_settings import VisitSettings
 from protocol import command, field, topic
 
 # The reasons in force for 不满意 (207 to 214) and 非常不满意 (108 to 115) in the platform's list of 2020 (domain
@@ -132,6 +133,7 @@ class GatewayConfiguration:
     retention: RetentionRule
     intake: IntakeSettings
     rules: RuleSettings
+    visits: VisitSettings
 
 
 # Sections and their keys; anything else is a typing error, which must not pass for a setting that works.
@@ -157,6 +159,7 @@ _KEYS = {
     "retention": {kind + "_days" for kind in KINDS},
     "intake": {"batch_messages", "linger_ms", "inbox_messages"},
     "rules": rule_settings.KEYS,
+    **visit_settings.KEYS,
 }
 _REQUIRED = ("hall", "mqtt", "keys", "registry")
 
@@ -208,6 +211,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         retention=_retention(sections["retention"]),
         intake=_intake(sections["intake"]),
         rules=rule_settings.of(sections["rules"]),
+        visits=visit_settings.read(sections["visits"], sections["webhook"], "webhook" in tables),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from gateway import https_client
 from gateway.dead_letters import DeadLetter, DeadLetters
 from gateway.ledger import LedgerRecord
 from gateway.logs import Log
@@ -20,9 +21,6 @@ from gateway.projection import UnavailableError
 
 # A verdict is about 100 bytes; an answer larger than this is not from a central system.
 ANSWER_BYTES_MAX = 1 << 20
-# Connecting inside a city takes milliseconds; a page with 500 signature checks takes 0.3 s there.
-CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 15.0
 # The timeouts of the client run from byte to byte: an answer that only drips must end as well.
 EXCHANGE_TIMEOUT_S = 60.0
 
@@ -159,6 +157,7 @@ def entry(record: LedgerRecord) -> dict[str, object]:
         "pseudonym": record.pseudonym,
         "received_s": record.received_s,
         "flags": list(record.flags),
+        "visit": dict(record.visit) if record.visit else None,
     }
 
 
@@ -185,20 +184,7 @@ def read_verdicts(answer: bytes) -> Mapping[tuple[str, str, int], tuple[str, str
 
 def central_client(url: str, token: str, ca: Path | None) -> httpx.Client:
     """A client for the central system at `url` (https://…). ca: PEM file of its root; None: the machine's trust."""
-    if not url.startswith("https://"):
-        raise ValueError("records leave the hall encrypted only: the address must begin with https://")
-    context = ssl.create_default_context(cafile=str(ca) if ca else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return httpx.Client(
-        base_url=url,
-        headers={"Authorization": "Bearer " + token},
-        verify=context,
-        timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-        # One projection, one connection; proxies named in the environment are not for a hall's records.
-        limits=httpx.Limits(max_connections=1),
-        trust_env=False,
-        follow_redirects=False,
-    )
+    return https_client.connect(url, {"Authorization": "Bearer " + token}, ca)
 
 
 def _outage(error: Exception) -> str:

@@ -6,8 +6,8 @@ import hmac
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# The largest request is a visit with an applicant: below 1 KiB.
-BODY_BYTES_MAX = 8192
+# The largest request is a visit of twelve parts with names as long as they may be, every character escaped: 28 KiB.
+BODY_BYTES_MAX = 32 << 10
 # A connection that ends with unread bytes is reset, and the answer is lost with it. So what is refused is read, up to
 # here: somebody's mistake fits, an attacker gets a reset.
 _DRAIN_BYTES_MAX = 1 << 18

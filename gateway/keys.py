@@ -57,9 +57,9 @@ def _central(path: Path, suite: HostSuite) -> bytes:
 def release_keys(path: Path, suite: HostSuite) -> list[bytes]:
     """The hall's release keys, 65 bytes each. Raises ConfigurationError."""
     where = "[releases] keys"
-    content = _content(where, path, secret=False)
+    found = content(where, path, secret=False)
     try:
-        publics = release.split_keys(content)
+        publics = release.split_keys(found)
     except Refused:
         raise ConfigurationError(
             f"{where}: {path} must hold {release.KEYS} different keys; copy the hall's release.pub"
@@ -77,7 +77,7 @@ def sensor_password(path: Path | None) -> int | None:
     if path is None:
         return None
     where = "[devices] sensor_password_file"
-    text = _content(where, path, secret=True).decode("utf-8", "replace").strip()
+    text = content(where, path, secret=True).decode("utf-8", "replace").strip()
     number = int(text, 16 if text[:2].lower() == "0x" else 10) if _PASSWORD.fullmatch(text) else -1
     if not 0 <= number <= _PASSWORD_MAX:
         raise ConfigurationError(f"{where}: {path} must hold one number of 32 bits, like 1234 or 0x4D2")
@@ -85,19 +85,19 @@ def sensor_password(path: Path | None) -> int | None:
 
 
 def _read(name: str, path: Path, size: int, secret: bool) -> bytes:
-    content = _content(f"[keys] {name}", path, secret)
-    if len(content) != size:
+    found = content(f"[keys] {name}", path, secret)
+    if len(found) != size:
         raise ConfigurationError(f"[keys] {name}: {path} must hold {size} raw bytes; copy the right file there")
-    return content
+    return found
 
 
-def _content(where: str, path: Path, secret: bool) -> bytes:
-    """What the file holds, which nobody else may read when it is a secret."""
+def content(where: str, path: Path, secret: bool) -> bytes:
+    """What a file holds, which nobody else may read when it is a secret. Raises ConfigurationError for `where`."""
     try:
-        content = path.read_bytes()
+        found = path.read_bytes()
         mode = path.stat().st_mode
     except OSError as error:
         raise ConfigurationError(f"{where}: {path} cannot be read ({error.strerror}); check its owner") from None
     if secret and mode & _OTHERS:
         raise ConfigurationError(f"{where}: {path} can be read by others; run: chmod 600 {path}")
-    return content
+    return found

@@ -51,6 +51,7 @@ class LedgerRecord(NamedTuple):
     sealed: bytes | None  # empty: removed, its time was over
     flags: Sequence[str]
     pseudonym: str | None = None  # 32 hex digits, see gateway.pseudonym
+    visit: Mapping[str, object] | None = None  # the business system's words, see gateway.matter
 
 
 class StreamState(NamedTuple):
@@ -295,6 +296,7 @@ def _record(row: Any) -> LedgerRecord:
     values[13] = json.loads(values[13])
     values[14] = None if values[14] is None else json.loads(values[14])
     values[16] = json.loads(values[16])
+    values[18] = None if values[18] is None else json.loads(values[18])
     return LedgerRecord(*values)
 
 

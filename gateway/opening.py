@@ -5,7 +5,7 @@ needs the device's channel, `finish` everything that may be believed only after 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from gateway.masking import MaskingRule
 from gateway.pseudonym import Pseudonyms
 from gateway.registry import Device, Registry
 from gateway.rules import Refusal
+from gateway.visit import Answer
 from protocol import disclosure, encrypt0, event, heartbeat, rating, record, sign1, topic
 from protocol.limits import MESSAGE_BYTES_MAX
 from protocol.record import Record, coarse
@@ -45,7 +46,7 @@ class Opened:
 class Admitted:
     """A verified record, on its way to the ledger; columns as in schema.record.
 
-    disclosures are taken away by sealing; act serves the rules, visit and rated the visits of this gateway: not stored.
+    disclosures are taken away by sealing; act serves the rules, answer the visits of this gateway: not stored.
     """
 
     arrival: Arrival = field(repr=False)
@@ -70,8 +71,7 @@ class Admitted:
     opening: "Opening | None" = None
     disclosures: list[bytes] = field(default_factory=list, repr=False)
     sealed: bytes | None = field(default=None, repr=False)
-    visit: str | None = field(default=None, repr=False)
-    rated: bool = False
+    answer: Answer | None = field(default=None, repr=False)
 
 
 class Opening(NamedTuple):
@@ -188,13 +188,19 @@ class Opener:
             act=act.of_record(content, window, disclosed),
             opening=_opening(content),
             disclosures=signed.disclosures,
-            visit=disclosed.get(rating.OCCASION, (0, ""))[1] or None,
-            rated=is_rating and content.claims[rating.OUTCOME] == rating.RATED,
+            answer=_answer(content, disclosed) if is_rating else None,
         )
 
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _answer(content: Record, disclosed: Mapping[int, Any]) -> Answer | None:
+    """What the rating says about the visit that it names."""
+    at_s, visit = disclosed.get(rating.OCCASION, (0, ""))
+    rated = content.claims[rating.OUTCOME] == rating.RATED
+    return Answer(visit, str(content.claims[rating.WINDOW]), rated, at_s) if visit else None
 
 
 def _opening(content: Record) -> Opening | None:

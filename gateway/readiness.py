@@ -1,7 +1,8 @@
 """Would a start succeed? What the technician asks before the gateway runs; nothing is changed and nothing started."""
 
-from gateway import keys, tokens
+from gateway import keys, tokens, webhook
 from gateway.configuration import GatewayConfiguration
+from gateway.item_library import ItemFile
 from gateway.mqtt_link import tls_context
 from gateway.registry import Registry, RosterFile
 from gateway.section import ConfigurationError
@@ -24,6 +25,10 @@ def check(configuration: GatewayConfiguration) -> list[str]:
     keys.sensor_password(configuration.devices.sensor_password_file)
     if configuration.central is not None:
         tokens.read("central", "token_file", configuration.central.token_file)
+    items = ItemFile(configuration.visits.items).current()
+    told = configuration.visits.webhook
+    if told is not None:
+        webhook.read_secret(told.secret_file)
     folder = configuration.store.ledger.parent
     if not folder.is_dir():
         raise ConfigurationError(f"[store] ledger: there is no folder {folder}; make it, closed to others")
@@ -32,5 +37,7 @@ def check(configuration: GatewayConfiguration) -> list[str]:
         f"hall {configuration.hall}: {len(devices)} devices, {active} of them active; {len(roster.rows)} staff",
         f"broker {configuration.mqtt.host}:{configuration.mqtt.port}, certificate for {configuration.mqtt.server_name}",
         "central system " + (configuration.central.url if configuration.central else "none: nothing is forwarded"),
+        "item library " + ("none: item codes are not checked" if items is None else f"with {len(items)} items"),
+        "business system " + (f"is told the outcomes at {told.url}" if told else "is not told, it has to ask"),
         f"ledger {configuration.store.ledger}",
     ]

@@ -6,7 +6,16 @@ transaction, where the record takes its place among the others. rule.py tells th
 
 from collections.abc import Iterable, Mapping
 
-from gateway import clock_rules, message_rules, place_rules, punch_rules, rating_rules, stream_rules, visit_rules
+from gateway import (
+    clock_rules,
+    item_rules,
+    message_rules,
+    place_rules,
+    punch_rules,
+    rating_rules,
+    stream_rules,
+    visit_rules,
+)
 from gateway.facts import OriginFacts, PastFacts, RecordFacts, SenderFacts, StreamFacts
 from gateway.rule import ACCEPT, EVIDENCE, FLAG, QUARANTINE, Checked, Rule, found
 from protocol.record import EVENT, PUNCH, RATING
@@ -20,6 +29,7 @@ SUBJECTS: Mapping[str, tuple[Rule, ...]] = {
     "clock": (*clock_rules.ALONE, *clock_rules.PAST),
     "rating": (*rating_rules.ALONE, *rating_rules.PAST),
     "visit": (*visit_rules.ALONE, *visit_rules.BOOK),
+    "item": item_rules.MATTER,
     "punch": (*punch_rules.ALONE, *punch_rules.PAST),
     "stream": stream_rules.STREAM,
 }

@@ -35,6 +35,20 @@ MIGRATIONS = {
         "ALTER TABLE record ADD COLUMN pseudonym VARCHAR(32)",
         "ALTER TABLE visit ADD COLUMN stream VARCHAR(16)",
         "ALTER TABLE visit ADD COLUMN seq INTEGER",
+        "ALTER TABLE record ADD COLUMN visit_json VARCHAR",
+        "ALTER TABLE visit ADD COLUMN answered INTEGER NOT NULL DEFAULT 0",
+        "UPDATE visit SET answered = 1 WHERE state IN ('rated', 'timed_out')",
+        "ALTER TABLE visit ADD COLUMN change INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE visit ADD COLUMN request BLOB",
+        "ALTER TABLE visit ADD COLUMN context_json VARCHAR",
+        "ALTER TABLE visit ADD COLUMN flags_json VARCHAR NOT NULL DEFAULT '[]'",
+        "ALTER TABLE visit ADD COLUMN parent BLOB",
+        "ALTER TABLE visit ADD COLUMN part INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE visit ADD COLUMN parts INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE visit ADD COLUMN notice INTEGER",
+        "CREATE INDEX visit_state ON visit (state, device)",
+        "CREATE INDEX visit_parent ON visit (parent) WHERE parent IS NOT NULL",
+        "CREATE INDEX visit_notice ON visit (notice) WHERE notice IS NOT NULL",
     ),
 }
 
@@ -62,6 +76,7 @@ record = Table(
     Column("sealed", LargeBinary, nullable=True),  # HPKE blob, see gateway.identity_seal; empty: its time was over
     Column("flags_json", String, nullable=False),  # list of rule codes, see gateway.rules; often "[]"
     Column("pseudonym", String(32), nullable=True),  # of this month only, see gateway.pseudonym
+    Column("visit_json", String, nullable=True),  # what the business system says the visit is about, see gateway.matter
     UniqueConstraint("device", "stream", "seq", name="record_identity"),
     Index("record_count", "device", "kind"),  # counts without reading the records themselves
     # The latest ratings of one window, for rules that look back. 1: protocol.record.RATING.
@@ -200,11 +215,25 @@ visit = Table(
     Column("day", Integer, nullable=False),
     Column("window", String(16), nullable=False),
     Column("device", String(32), nullable=False),
-    Column("state", String(16), nullable=False),  # asked, rated, timed_out, closed
-    Column("expires_s", Integer, nullable=False),  # 0 once the visit has an outcome: it would tell when it was opened
+    Column("state", String(16), nullable=False),  # see gateway.visit_states
+    # When the question ends. 0 once the visit has an outcome or was taken back: it would tell when it was opened.
+    Column("expires_s", Integer, nullable=False),
+    Column("answered", Integer, nullable=False, server_default="0"),  # 1 once a record has named it
+    Column("change", Integer, nullable=False, server_default="0"),  # number of its latest change of state
+    Column("request", LargeBinary(32), nullable=True),  # keyed hash of the request that opened it
+    Column("context_json", String, nullable=True),  # what joins its record, see gateway.matter
+    Column("flags_json", String, nullable=False, server_default="[]"),  # rule codes that join its record
+    Column("parent", LargeBinary(32), nullable=True),  # of a part that is rated by itself: token of the whole
+    Column("part", Integer, nullable=False, server_default="0"),  # its number, from 1
+    Column("parts", Integer, nullable=False, server_default="0"),  # of the whole: how many parts are rated
+    # Whether the business system's webhook knows: NULL yes, 0 and more not yet (times refused), -1 it never will.
+    Column("notice", Integer, nullable=True),
     Column("stream", String(16), nullable=True),  # with `device` and `seq`: the record of its outcome
     Column("seq", Integer, nullable=True),  # goes with the row; see gateway.subject
     Index("visit_day", "day"),
+    Index("visit_state", "state", "device"),
+    Index("visit_parent", "parent", sqlite_where=text("parent IS NOT NULL")),
+    Index("visit_notice", "notice", sqlite_where=text("notice IS NOT NULL")),
     sqlite_with_rowid=False,  # rows stand in the order of their tokens, not in that of the visitors
 )
 

@@ -69,6 +69,13 @@ class Section:
             raise self.refusal(key, "must be one of " + ", ".join(choices))
         return value
 
+    def choices(self, key: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        """Some of `choices`, each once; none where the key is absent."""
+        values = self._values.get(key, [])
+        if not isinstance(values, list) or not all(one in choices for one in values) or len(set(values)) < len(values):
+            raise self.refusal(key, "must be a list of some of " + ", ".join(choices))
+        return tuple(values)
+
     def path(self, key: str, default: str | None = None) -> Path:
         """A path, meant from the folder of the file."""
         return self._folder / self.text(key, default)

@@ -36,7 +36,7 @@ from gateway.releases import Releases
 from gateway.retention_run import Retention
 from gateway.sign_in import DayRule
 from gateway.tokens import ApiTokens
-from gateway.visits import VisitBook, Visits
+from gateway.visit_desk import VisitDesk
 from gateway.web_server import WebServer
 from protocol.suite_host import HostSuite
 
@@ -141,7 +141,7 @@ class Gateway:
 
     def _make_intake(self, suite: HostSuite, channels: Channels, central_public: bytes) -> Intake:
         configuration, store = self._configuration, self._configuration.store
-        self._book = VisitBook(self._clock)
+        self._desk = VisitDesk(configuration, self.ledger, self._registry, self._downlink, self._clock, self.metrics)
         self._pseudonyms = Pseudonyms(self.ledger, self._clock, 60 * configuration.devices.utc_offset_min)
         facts = HallNow(configuration.rules, configuration.devices.tag_codes, self._roster)
         opener = Opener(
@@ -158,7 +158,7 @@ class Gateway:
             opener,
             IdentitySeal(configuration.hall, central_public),
             self.ledger,
-            Admission(self._quarantine, self._book, History(configuration.rules)),
+            Admission(self._quarantine, self._desk.book, History(configuration.rules)),
             self._clock,
             self._downlink.committed,
             self._refresh,
@@ -221,7 +221,6 @@ class Gateway:
         )
         tasks: dict[str, Callable[[int], object]] = {
             "pseudonym key": lambda now_s: self._pseudonyms.rotate(),
-            "visit keys": lambda now_s: self.ledger.write(self._book.expire).result(),
             "retention": old.run,
             "traces": lambda now_s: self.ledger.erase_traces(),
         }
@@ -251,14 +250,7 @@ class Gateway:
         return api.GatewayParts(
             ledger=self.ledger,
             registry=self._registry,
-            visits=Visits(
-                self.ledger,
-                self._book,
-                self._registry,
-                self._downlink,
-                self._clock,
-                self._configuration.devices.rating_timeout_s,
-            ),
+            visits=self._desk.visits,
             orders=Orders(self._registry, self._downlink, self._clock),
             timeseries=self._timeseries,
             feed=self._feed,
@@ -272,12 +264,14 @@ class Gateway:
         )
 
     def _vital(self) -> Mapping[str, Callable[[], bool]]:
-        return {"ledger": self.ledger.alive, "intake": self._intake.alive, "downlink": self._downlink.alive}
+        parts = {"ledger": self.ledger.alive, "intake": self._intake.alive, "downlink": self._downlink.alive}
+        return {**parts, **self._desk.vital()}
 
     def _outside(self) -> Mapping[str, Callable[[], bool]]:
         checks: dict[str, Callable[[], bool]] = {
             "broker": lambda: self._link.connected,
             "registry": lambda: self._registry.healthy,
+            **self._desk.outside(),
         }
         for name in ("central", "timeseries"):
             if name in self._projections:
@@ -291,6 +285,7 @@ class Gateway:
         now_s = time.monotonic()
         self._registry.refresh(now_s)
         self._roster.refresh(now_s)
+        self._desk.refresh(now_s)
 
     def _write_points(self, page: Sequence[LedgerRecord]) -> None:
         self._timeseries.write_batch([timeseries.point_of(one) for one in page])
@@ -306,6 +301,7 @@ class Gateway:
         for projection in self._projections.values():
             projection.start()
         self._downlink.start()
+        self._desk.start()
         self._intake.start()
         self._link.start()
         self._round.start()
@@ -320,6 +316,7 @@ class Gateway:
         web = threading.Thread(target=self._web.stop, args=(WEB_STOP_S,), daemon=True)
         web.start()
         committed = self._intake.stop(INTAKE_STOP_S)
+        self._desk.stop()
         self._downlink.stop(DOWNLINK_STOP_S)
         link = threading.Thread(target=self._link.stop, daemon=True)
         link.start()

@@ -6,42 +6,29 @@ can open the sealed part. The level is never shown: who asks at the gateway work
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, or_, select
 
 from gateway import rules, schema
 from gateway.retention import RetentionRule
-from gateway.visits import DAYS_KEPT, VisitBook
+from gateway.visit_book import DAYS_KEPT, VisitBook
 from protocol.rating import VISIT_CHARS_MAX
 
 
 class Held(NamedTuple):
-    """A visit that can still be found. record: row of schema.record, or None when no outcome has arrived."""
+    """A visit that can still be found. about: context of gateway.matter. records: rows of schema.record, one or none,
+
+    or one for each part that a device has recorded.
+    """
 
     window: str
     device: str
     state: str
-    record: Any
-
-
-class Link(NamedTuple):
-    """The record that a visit led to; token: of schema.visit."""
-
-    token: bytes
-    stream: str
-    seq: int
-
-
-def link(connection: Connection, links: Sequence[Link]) -> None:
-    """Note which records the visits led to; it goes with the visit's row."""
-    if links:
-        table = schema.visit
-        named = update(table).where(table.c.token == bindparam("of_visit"))
-        rows = [{"of_visit": one.token, "to_stream": one.stream, "to_seq": one.seq} for one in links]
-        connection.execute(named.values(stream=bindparam("to_stream"), seq=bindparam("to_seq")), rows)
+    about: Mapping[str, Any]
+    records: Sequence[Any]
 
 
 def find(connection: Connection, book: VisitBook, visit: str) -> Held | None:
@@ -50,8 +37,12 @@ def find(connection: Connection, book: VisitBook, visit: str) -> Held | None:
     if row is None:
         return None
     table = schema.visit
-    led_to = connection.execute(select(table.c.stream, table.c.seq).where(table.c.token == row.token)).one()
-    return Held(row.window, row.device, book.shown_state(row), _record(connection, *led_to))
+    mine = or_(table.c.token == row.token, table.c.parent == row.token)
+    led_to = connection.execute(select(table.c.stream, table.c.seq).where(mine).order_by(table.c.part)).all()
+    records = [found for found in (_record(connection, *one) for one in led_to) if found is not None]
+    return Held(
+        row.window, row.device, book.shown(connection, visit, row).state, json.loads(row.context_json or "{}"), records
+    )
 
 
 def _record(connection: Connection, stream: str | None, seq: int | None) -> Any:
@@ -71,7 +62,8 @@ def report(held: Held | None, rule: RetentionRule) -> list[str]:
         "The hall's gateway knows this visit:",
         f"  window {held.window}, asked at device {held.device}, state: {held.state}",
         f"  The number itself is not stored; what finds it is destroyed within {DAYS_KEPT} days after the visit.",
-        *(_of_record(held.record) if held.record is not None else ["No rating of this visit is held here."]),
+        "  what the business system said it is about: " + (_about(held.about) or "nothing"),
+        *([line for one in held.records for line in _of_record(one)] or ["No rating of this visit is held here."]),
     ]
     return [*lines, *_remains(rule), *_WHOM_TO_ASK]
 
@@ -84,11 +76,19 @@ def _of_record(record: Any) -> list[str]:
         f"  number {record.seq} of stream {record.stream} of device {record.device}, window {record.window}",
         f"  made in the quarter of an hour from {_utc(record.coarse_s)}, received from {_utc(record.received_s)}",
         "  the rating and its reasons: held, and not shown in the hall",
+        "  what it is about: " + (_about(json.loads(record.visit_json or "{}")) or "nothing"),
         "  identity, masked: " + (", ".join(f"{name} {value}" for name, value in masked.items()) or "none"),
         "  pseudonym of this month, for the central system: " + ("held" if record.pseudonym else "none"),
         "  identity, exact time, visit number and comment, sealed to the central system: " + _sealed(record.sealed),
         "  marks: " + (", ".join(told) or "none"),
     ]
+
+
+def _about(context: Mapping[str, Any]) -> str:
+    """The words of a context, its parts by their item."""
+    parts = context.get("parts", ())
+    words = [f"{name} {value}" for name, value in context.items() if name != "parts"]
+    return ", ".join([*words, *(f"item_code {part.get('item_code', 'unknown')}" for part in parts)])
 
 
 def _sealed(sealed: bytes | None) -> str:

@@ -45,6 +45,10 @@ class Point(NamedTuple):
     value: int | None
     tags: str | None  # numbers with commas between
     flags: str | None  # rule codes with commas between
+    # Of the visit, in the business system's words: what has few values. Items are many, and stay in the ledger.
+    visit_kind: str | None
+    applicant_kind: str | None
+    department: str | None  # its code, else its credit code
 
 
 class Counts(NamedTuple):
@@ -82,6 +86,7 @@ def point_of(record: LedgerRecord) -> Point:
     claims: Mapping[str, Any] = record.claims
     at_s = int(claims.get("time_s") or record.coarse_s or record.received_s)
     tags = claims.get("tags")
+    visit: Mapping[str, Any] = record.visit or {}
     return Point(
         position=record.position,
         device=record.device,
@@ -100,6 +105,9 @@ def point_of(record: LedgerRecord) -> Point:
         value=claims.get("value"),
         tags=",".join(str(tag) for tag in tags) if tags else None,
         flags=",".join(record.flags) or None,
+        visit_kind=visit.get("kind"),
+        applicant_kind=visit.get("applicant_kind"),
+        department=visit.get("department_code") or visit.get("credit_code"),
     )
 
 
@@ -111,11 +119,13 @@ CREATE TABLE IF NOT EXISTS point (
     position BIGINT NOT NULL, device VARCHAR NOT NULL, stream VARCHAR NOT NULL, seq UINTEGER NOT NULL,
     kind UTINYINT NOT NULL, place VARCHAR NOT NULL, at_s BIGINT NOT NULL, received_s BIGINT NOT NULL,
     outcome VARCHAR, level UTINYINT, mode VARCHAR, delay_ms UINTEGER, staff VARCHAR, code UTINYINT, value BIGINT,
-    tags VARCHAR, flags VARCHAR, PRIMARY KEY (device, stream, seq));
+    tags VARCHAR, flags VARCHAR, visit_kind VARCHAR, applicant_kind VARCHAR, department VARCHAR,
+    PRIMARY KEY (device, stream, seq));
 """
 _TYPES = (
     "BIGINT", "VARCHAR", "VARCHAR", "UINTEGER", "UTINYINT", "VARCHAR", "BIGINT", "BIGINT",
-    "VARCHAR", "UTINYINT", "VARCHAR", "UINTEGER", "VARCHAR", "UTINYINT", "BIGINT", "VARCHAR", "VARCHAR",
+    "VARCHAR", "UTINYINT", "VARCHAR", "UINTEGER", "VARCHAR", "UTINYINT", "BIGINT", "VARCHAR", "VARCHAR", "VARCHAR",
+    "VARCHAR", "VARCHAR",
 )  # fmt: skip
 # One list per column: 13 us a row, where row-wise parameters take 140 and executemany 2 900 (500 rows, measured).
 _INSERT = "INSERT OR IGNORE INTO point SELECT " + ", ".join(

@@ -1,4 +1,4 @@
-"""Rules about the visit that a rating belongs to. What became of a visit only its book knows, see visits.py."""
+"""Rules about the visit that a rating belongs to. What became of a visit only its book knows, see visit_states.py."""
 
 from gateway.facts import RecordFacts
 from gateway.rule import FLAG, Checked, Rule
@@ -23,7 +23,16 @@ ALONE: tuple[Checked[RecordFacts], ...] = (
 # Codes of VisitBook.settle: in the ledger's transaction, for the state changes with the record.
 BOOK = (
     Rule("visit_unknown", FLAG, "the visit was not opened at this gateway", "办件不是在本网关发起的"),
-    Rule("visit_other_window", FLAG, "the visit was opened for another window", "办件是在另一个窗口发起的"),
-    Rule("visit_closed", FLAG, "the visit was closed before its outcome came", "办件已关闭后才送达"),
+    Rule("visit_other_window", FLAG, "the visit was opened at another window", "办件是在另一个窗口发起的"),
+    Rule("visit_closed", FLAG, "the business system had cancelled the visit", "业务系统已撤销该办件"),
+    Rule(
+        "visit_superseded",
+        FLAG,
+        "the next visit at the window was opened before this outcome arrived",
+        "结果送达之前，该窗口已发起下一办件",
+    ),
+    Rule(
+        "visit_late", FLAG, "made long after the question for the visit should have ended", "评价时间远晚于提问结束时间"
+    ),
     Rule("visit_again", FLAG, "a second outcome of one visit", "同一办件的第二次结果"),
 )

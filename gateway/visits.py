@@ -1,161 +1,39 @@
 """Visits opened by the window business system: asked, rated, timed out, closed. No state tells a level.
 
-The visit number is the reviewer's (security reference, threat 14), so the ledger never holds it: a visit is known by a
-keyed hash of its number, under a key of the day that is destroyed two days later, and its row with it.
+What they are is told in visit_states.py, how they are kept in visit_book.py. Parts that are rated one by one are asked
+one after the other, for a device ends a question when the next one comes.
 """
 
-import hmac
-import secrets
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection
 
-from gateway import schema
+from gateway import matter, visit_states
 from gateway.hall_clock import HallClock
+from gateway.item_library import Library
 from gateway.ledger import Ledger
+from gateway.matter import Matter
 from gateway.registry import Device, Registry
-from protocol import command, field, rating
+from gateway.visit import NewVisit, Visit, VisitRefused
+from gateway.visit_book import PART_MARK, Opened, VisitBook, part_visit
+from gateway.visit_states import ASKED
+from protocol import command, rating
+from protocol import field as wire_field
 from protocol.refusal import Refused
 
-ASKED = "asked"
-RATED = "rated"
-TIMED_OUT = "timed_out"
-CLOSED = "closed"
-
-# A hall serves some thousand visits a day; beyond this the business system has gone mad.
-VISITS_PER_DAY_MAX = 100_000
-DAY_S = 24 * 3600
-# Days whose keys live: a visit may begin before midnight (UTC) and be rated after.
-DAYS_KEPT = 2
 # Real seconds that broker, network and a slow device may add before an unanswered visit counts as closed.
 NETWORK_ALLOWANCE_S = 10
+# Visits whose parts are being asked; one a window. Of more than that somebody has forgotten the first.
+QUESTIONS_MAX = 500
 
-_IDENTITY_KEYS = {name: key for key, name, *_ in field.rows(rating.IDENTITY_ROWS)}
-
-
-class VisitRefused(Exception):  # the caller's request is refused; nothing of ours failed
-    """The request cannot be taken. reason: "window" (no active evaluator there), "field" (detail names it), "busy"."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-
-class Visit(NamedTuple):
-    """State of one visit."""
-
-    visit: str
-    window: str
-    state: str
-    new: bool  # False when the same visit was opened before: the same answer again
-
-
-class _Row(NamedTuple):
-    """A visit as the table has it."""
-
-    token: bytes
-    window: str
-    device: str
-    state: str
-    expires_s: int
-
-
-class VisitBook:
-    """The table of visits; its methods run inside jobs of the ledger's writer thread, `find` also in readers."""
-
-    def __init__(self, clock: HallClock) -> None:
-        self._clock = clock
-
-    def find(self, connection: Connection, visit: str) -> _Row | None:
-        """The visit of that number, opened today or yesterday."""
-        return self.find_all(connection, [visit]).get(visit)
-
-    def find_all(self, connection: Connection, visits: Iterable[str]) -> dict[str, _Row]:
-        """Those of `visits` that were opened today or yesterday, by number."""
-        keys, table = schema.visit_key, schema.visit
-        first_day = self._clock.now_s() // DAY_S - DAYS_KEPT + 1
-        living = connection.execute(select(keys.c.key).where(keys.c.day >= first_day)).scalars().all()
-        tokens = {_token(key, visit): visit for visit in visits for key in living}
-        if not tokens:
-            return {}
-        shown = (table.c.token, table.c.window, table.c.device, table.c.state, table.c.expires_s)
-        rows = connection.execute(select(*shown).where(table.c.token.in_(tokens)))
-        return {tokens[row.token]: _Row(*row) for row in rows}
-
-    def open(self, connection: Connection, visit: str, window: str, device: str, expires_s: int) -> Visit:
-        """Note the visit as asked, unless it is known. Raises VisitRefused("busy") when the day is full."""
-        found = self.find(connection, visit)
-        if found:
-            return Visit(visit, found.window, self.shown_state(found), False)
-        day = self._clock.now_s() // DAY_S
-        key = self._key_of(connection, day)
-        table = schema.visit
-        if (connection.execute(select(func.count()).where(table.c.day == day)).scalar() or 0) >= VISITS_PER_DAY_MAX:
-            raise VisitRefused("busy", "too many visits today")
-        row = {"token": _token(key, visit), "day": day, "window": window, "device": device, "state": ASKED}
-        row["expires_s"] = expires_s
-        connection.execute(insert(table), [row])
-        return Visit(visit, window, ASKED, True)
-
-    def _key_of(self, connection: Connection, day: int) -> bytes:
-        """The key of `day`; with a new one, what is too old goes (a hall that opens no visit: see the daily round)."""
-        keys = schema.visit_key
-        key = connection.execute(select(keys.c.key).where(keys.c.day == day)).scalar()
-        if key is None:
-            key = secrets.token_bytes(32)
-            connection.execute(insert(keys), [{"day": day, "key": key}])
-            self.expire(connection)
-        return bytes(key)
-
-    def expire(self, connection: Connection) -> None:
-        """What is too old goes: visits, and the keys that could tell whose they were."""
-        last_day = self._clock.now_s() // DAY_S - DAYS_KEPT
-        for table in (schema.visit_key, schema.visit):
-            connection.execute(delete(table).where(table.c.day <= last_day))
-
-    def settle(self, connection: Connection, known: dict[str, _Row], visit: str, window: str, rated: bool) -> list[str]:
-        """Note the outcome that a device recorded at `window`; the rule codes it earns, see visit_rules.
-
-        known: of find_all, kept up to date.
-        """
-        found = known.get(visit)
-        if found is None:
-            return ["visit_unknown"]
-        codes = ["visit_other_window"] if found.window != window else []
-        if found.state in (RATED, TIMED_OUT):
-            return [*codes, "visit_again"]
-        if found.state == CLOSED:
-            codes.append("visit_closed")
-        state = RATED if rated else TIMED_OUT
-        self._set(connection, found.token, state)
-        known[visit] = found._replace(state=state)
-        return codes
-
-    def forget(self, connection: Connection, visit: str) -> None:
-        """Undo open() of a visit that nobody was asked about: the next request opens it anew."""
-        found = self.find(connection, visit)
-        if found and found.state == ASKED:
-            connection.execute(delete(schema.visit).where(schema.visit.c.token == found.token))
-
-    def close(self, connection: Connection, visit: str) -> _Row | None:
-        """Close a visit that has no outcome yet; its row before, or None when it is unknown."""
-        found = self.find(connection, visit)
-        if found and found.state == ASKED:
-            self._set(connection, found.token, CLOSED)
-        return found
-
-    def _set(self, connection: Connection, token: bytes, state: str) -> None:
-        connection.execute(update(schema.visit).where(schema.visit.c.token == token).values(state=state, expires_s=0))
-
-    def shown_state(self, row: _Row) -> str:
-        """The state as told: a visit that nobody answered in time is closed."""
-        return CLOSED if row.state == ASKED and self._clock.now_s() > row.expires_s else row.state
-
-
-def _token(key: bytes, visit: str) -> bytes:
-    return hmac.digest(key, visit.encode(), "sha256")
+_IDENTITY_KEYS = {name: key for key, name, *_ in wire_field.rows(rating.IDENTITY_ROWS)}
+_PART_NUMBER = re.compile(f".*{PART_MARK}[0-9]{{1,2}}", re.DOTALL)
 
 
 class Asking(Protocol):
@@ -163,6 +41,17 @@ class Asking(Protocol):
 
     def command(self, device: Device, kind: int, claims: dict[int, object], expires_s: int) -> bool:
         """Queue a command; False when the queue is full."""
+
+
+@dataclass
+class _Questions:
+    """The questions of one visit, in memory only: they hold the applicant. sent: parts that were asked so far."""
+
+    device: Device
+    claims: dict[int, object] = field(repr=False)
+    asked_s: int
+    parts: int
+    sent: int = 0
 
 
 class Visits:
@@ -176,14 +65,23 @@ class Visits:
         downlink: Asking,
         clock: HallClock,
         timeout_s: int,
+        library: Callable[[], Library | None] = lambda: None,
+        part_kinds: Collection[str] = (),
     ) -> None:
-        """timeout_s: how long a device asks when the request does not say: what its config says."""
+        """timeout_s: how long a device asks when the request does not say: what its config says.
+
+        part_kinds: kinds of visits (gateway.matter) whose parts are rated one by one.
+        """
         self._ledger = ledger
         self._book = book
         self._registry = registry
         self._downlink = downlink
         self._clock = clock
         self._timeout_s = timeout_s
+        self._library = library
+        self._part_kinds = part_kinds
+        self._lock = threading.Lock()
+        self._questions: OrderedDict[str, _Questions] = OrderedDict()
 
     def open(
         self,
@@ -192,47 +90,149 @@ class Visits:
         staff: str | None = None,
         timeout_s: int | None = None,
         applicant: Mapping[str, str] | None = None,
+        about: Matter | None = None,
+        supersede: bool = False,
     ) -> Visit:
         """Ask the evaluator of `window` to rate `visit` (1..50 characters).
 
         timeout_s: 5..600. applicant: {"name", "phone", "id_number", "id_kind"}, each optional; it is sent to the
-        device and kept nowhere. Raises VisitRefused.
+        device and kept nowhere. supersede: this request takes the place of an earlier one under the same number, as
+        long as that has no outcome. Raises VisitRefused.
         """
+        about = about or Matter()
         claims = _request(window, visit, staff, timeout_s, applicant)
+        parts = len(about.parts) if about.kind in self._part_kinds else 0
+        _check_number(visit, parts)
         device = self._registry.evaluator_at(window)
         if device is None:
             raise VisitRefused("window", "no active evaluator")
-        asked_s = timeout_s or self._timeout_s
-        expires_s = self._clock.now_s() + asked_s + int(NETWORK_ALLOWANCE_S * self._clock.speed)
-        opened = self._ledger.write(
-            lambda connection: self._book.open(connection, visit, window, device.name, expires_s)
-        ).result()
-        if opened.state == ASKED:  # again too: a crash may have come between commit and command; devices ask once
-            self._ask(device, visit, claims, expires_s, opened.new)
-        return opened
+        questions = _Questions(device, claims, timeout_s or self._timeout_s, parts)
+        wanted = self._wanted(questions, about, applicant or {}, supersede)
+        opened = self._ledger.write(lambda connection: self._book.open(connection, wanted)).result()
+        self._take_back(opened, visit)
+        if opened.visit.state == ASKED:  # again too: a crash may have come between commit and command; devices ask once
+            self._ask(visit, questions, wanted.expires_s, opened.visit)
+        return opened.visit
 
-    def _ask(self, device: Device, visit: str, claims: dict[int, object], expires_s: int, new: bool) -> None:
-        if self._downlink.command(device, command.EVALUATION_REQUEST, claims, expires_s):
+    def _wanted(self, asked: _Questions, about: Matter, applicant: Mapping[str, str], supersede: bool) -> NewVisit:
+        visit, staff = str(asked.claims[command.VISIT]), asked.claims.get(command.STAFF)
+        clerk = None if staff is None else str(staff)
+        secrets = [visit, *(value for name, value in applicant.items() if name != "id_kind")]
+        library = self._library()
+        numbers = range(1, asked.parts + 1)
+        return NewVisit(
+            visit,
+            str(asked.claims[command.WINDOW]),
+            asked.device.name,
+            self._expiry_s(asked.asked_s),
+            _body(asked.claims, about),
+            matter.whole(about, clerk, library, secrets),
+            [matter.part(about, number, clerk, library, secrets) for number in numbers],
+            supersede,
+        )
+
+    def _expiry_s(self, asked_s: int) -> int:
+        return self._clock.now_s() + asked_s + int(NETWORK_ALLOWANCE_S * self._clock.speed)
+
+    def _ask(self, visit: str, questions: _Questions, expires_s: int, opened: Visit) -> None:
+        if questions.parts:
+            self._keep(visit, questions)
+            self._go_on(visit, questions)
+        if questions.sent if questions.parts else self._send(visit, questions, expires_s):
             return
-        if new:
+        if opened.new:
             self._ledger.write(lambda connection: self._book.forget(connection, visit)).result()
         raise VisitRefused("busy", "too many commands wait")
 
+    def _send(self, visit: str, questions: _Questions, expires_s: int, number: int = 0) -> bool:
+        """Ask for the visit, or for its part `number`; False when the queue is full."""
+        asked = {**questions.claims, command.VISIT: part_visit(visit, number) if number else visit}
+        sent = self._downlink.command(questions.device, command.EVALUATION_REQUEST, asked, expires_s)
+        if sent:
+            questions.sent = number
+        return sent
+
+    def _keep(self, visit: str, questions: _Questions) -> None:
+        """For the parts that come later."""
+        with self._lock:
+            self._questions[visit] = questions
+            while len(self._questions) > QUESTIONS_MAX:
+                self._questions.popitem(last=False)
+
+    def go_on(self) -> None:
+        """Ask for the parts whose turn has come; what is over is forgotten. Called again and again."""
+        with self._lock:
+            waiting = list(self._questions.items())
+        for visit, questions in waiting:
+            if not self._go_on(visit, questions):
+                with self._lock:
+                    if self._questions.get(visit) is questions:
+                        del self._questions[visit]
+
+    def _go_on(self, visit: str, questions: _Questions) -> bool:
+        """Ask for the part whose turn it is, once; False when there is nothing more to ask."""
+        found = self.state(visit)
+        number = visit_states.turn(found.parts) if found else None
+        if found is None or number is None:
+            return False
+        if number != questions.sent:
+            expires_s = self._expiry_s(questions.asked_s)
+            if found.parts[number - 1] != ASKED:
+                asked = self._ledger.write(lambda connection: self._book.ask_part(connection, visit, number, expires_s))
+                if not asked.result():
+                    return True  # something came between: look again
+            self._send(visit, questions, expires_s, number)
+        return True
+
+    def _take_back(self, opened: Opened, visit: str) -> None:
+        """Tell the device of a visit that this one took the place of, should it be another's or ask for parts."""
+        before = opened.replaced
+        if before is not None and before.state == ASKED:
+            self._stop_asking(before.device, visit, before.parts, before.expires_s)
+
+    def _stop_asking(self, device_name: str, visit: str, parts: int, expires_s: int) -> None:
+        device = self._registry.get(device_name)
+        if device is None:
+            return
+        for number in [part_visit(visit, number) for number in range(1, parts + 1)] or [visit]:
+            self._downlink.command(device, command.EVALUATION_CANCEL, {command.VISIT: number}, expires_s)
+
     def cancel(self, visit: str) -> Visit | None:
         """Stop asking; None when the number is unknown. A visit that has its outcome stays as it is."""
-        found = self._ledger.write(lambda connection: self._book.close(connection, visit)).result()
-        if found is None:
+        if _is_part(visit):
             return None
-        device = self._registry.get(found.device)
-        if found.state != ASKED or device is None:
-            return Visit(visit, found.window, found.state, False)
-        self._downlink.command(device, command.EVALUATION_CANCEL, {command.VISIT: visit}, found.expires_s)
-        return Visit(visit, found.window, CLOSED, False)
+        before = self._ledger.write(lambda connection: self._book.cancel(connection, visit)).result()
+        if before is not None and before.state == ASKED:
+            self._stop_asking(before.device, visit, before.parts, before.expires_s)
+        return self.state(visit)
 
     def state(self, visit: str) -> Visit | None:
         """None when the number is unknown (or older than two days)."""
-        found = self._ledger.read(lambda connection: self._book.find(connection, visit))
-        return Visit(visit, found.window, self._book.shown_state(found), False) if found else None
+        if _is_part(visit):
+            return None
+
+        def look(connection: Connection) -> Visit | None:
+            found = self._book.find(connection, visit)
+            return self._book.shown(connection, visit, found) if found else None
+
+        return self._ledger.read(look)
+
+
+def _is_part(visit: str) -> bool:
+    return _PART_NUMBER.fullmatch(visit) is not None
+
+
+def _check_number(visit: str, parts: int) -> None:
+    """Raises VisitRefused("field") for a number that would be mistaken for a part's, or leaves no room for one."""
+    room = rating.VISIT_CHARS_MAX - (len(part_visit("", parts)) if parts else 0)
+    if _is_part(visit) or len(visit) > room:
+        raise VisitRefused("field", "visit")
+
+
+def _body(claims: Mapping[int, object], about: Matter) -> bytes:
+    """The request in one form, so that the same again is known as the same."""
+    said = [sorted(claims.items(), key=lambda claim: claim[0]), asdict(about)]
+    return json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _request(
@@ -250,9 +250,9 @@ def _request(
             raise VisitRefused("field", "applicant")
         claims[command.APPLICANT] = {_IDENTITY_KEYS[name]: value for name, value in applicant.items()}
     try:
-        field.check(command.REQUEST_ROWS, claims)
+        wire_field.check(command.REQUEST_ROWS, claims)
         if applicant:
-            field.check(rating.IDENTITY_ROWS, claims[command.APPLICANT])  # type: ignore[arg-type]  # built just above
+            wire_field.check(rating.IDENTITY_ROWS, claims[command.APPLICANT])  # type: ignore[arg-type]  # built just above
     except Refused as refused:
         raise VisitRefused("field", refused.detail.split()[0]) from None
     return claims

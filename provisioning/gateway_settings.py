@@ -56,6 +56,7 @@ def to_text(hall: str, addresses: Addresses) -> str:
             "audit_token_file": "audit.token",
             "technician_token_file": "technician.token",
         },
+        "visits": {"items": "items.csv"},  # comes with `hallseal-gateway items import`; until then nothing is checked
     }
     return "\n".join(_section(name, values) for name, values in sections.items())
 

@@ -23,6 +23,11 @@ FIELD_CHARACTERS_MAX = 8192
 _PSEUDONYM = re.compile("[0-9a-f]{32}")
 # A hall has some thirty rules.
 FLAGS_MAX = 100
+# What a hall may say about a visit; a number, a name or a time is none of it.
+VISIT_WORDS = {
+    *("kind", "item_code", "item_name", "department_code", "department_name", "credit_code", "staff", "applicant_kind"),
+    *("part", "parts"),
+}
 KIND_DEVICES = {record.RATING: "evaluator", record.PUNCH: "clock"}
 
 
@@ -59,6 +64,7 @@ class Checked:
     sealed_removed: bool  # the gateway's word: it held the sealed part as long as it may
     masked_ok: bool  # False: a masked field shows what it should hide
     flags: tuple[str, ...] = ()  # what the hall's rules say of it
+    item_code: str | None = None  # what was rated, in the words of the hall's business system
 
 
 class RecordCheck:
@@ -98,6 +104,7 @@ class RecordCheck:
             entry.get("sealed") == "",
             _is_masked(entry.get("masked"), disclosed),
             _flags(entry.get("flags")),
+            _item_code(entry.get("visit")),
         )
 
     def _signed(self, evidence: bytes) -> sign1.Signed:
@@ -181,6 +188,16 @@ def _pseudonym(found: object) -> str | None:
 def _level(payload: record.Record) -> int | None:
     level = payload.claims.get(rating.LEVEL) if payload.kind == record.RATING else None
     return level if isinstance(level, int) else None
+
+
+def _item_code(visit: object) -> str | None:
+    """The item code in the context of a visit. Raises RecordRefusedError for words that have no place there."""
+    if visit is None:
+        return None
+    if not isinstance(visit, dict) or not set(visit) <= VISIT_WORDS:
+        raise RecordRefusedError("visit")
+    code = visit.get("item_code")
+    return code if isinstance(code, str) else None
 
 
 def _is_masked(masked: object, disclosed: Mapping[int, Any]) -> bool:

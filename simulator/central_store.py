@@ -14,7 +14,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS record (
     position INTEGER PRIMARY KEY, device TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
     kind INTEGER NOT NULL, level INTEGER, digest BLOB NOT NULL, prev BLOB NOT NULL, evidence BLOB NOT NULL,
-    disclosed INTEGER NOT NULL, pseudonym TEXT, stored_real_s REAL NOT NULL, UNIQUE (device, stream, seq));
+    disclosed INTEGER NOT NULL, pseudonym TEXT, item_code TEXT, stored_real_s REAL NOT NULL,
+    UNIQUE (device, stream, seq));
 CREATE TABLE IF NOT EXISTS offered (what TEXT PRIMARY KEY, count INTEGER NOT NULL);
 """
 _STREAMS = """
@@ -30,6 +31,7 @@ _BROKEN_LINKS = """
 SELECT count(*) FROM record one JOIN record before ON before.device = one.device AND before.stream = one.stream
 AND before.seq = one.seq - 1 WHERE substr(before.digest, 1, 16) != one.prev
 """
+_ITEMS = "SELECT item_code, count(*) FROM record WHERE item_code IS NOT NULL GROUP BY item_code"
 
 
 class CentralStore:
@@ -72,8 +74,8 @@ class CentralStore:
         row = (one.device, one.stream, one.seq, one.kind, one.level, one.digest, one.prev, one.evidence)
         self._connection.execute(
             "INSERT INTO record (device, stream, seq, kind, level, digest, prev, evidence, disclosed, pseudonym, "
-            "stored_real_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, len(one.disclosed), one.pseudonym, real_s),
+            "item_code, stored_real_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, len(one.disclosed), one.pseudonym, one.item_code, real_s),
         )
         if one.sealed_removed:
             self._count("sealed_removed")
@@ -110,6 +112,7 @@ class CentralStore:
                 "by_device": self._by_device(),
                 "broken_links": self._one(_BROKEN_LINKS),
                 "disclosures_opened": self._one("SELECT coalesce(sum(disclosed), 0) FROM record"),
+                "items": dict(self._rows(_ITEMS)),
                 "first_rating_real_s": self._one(
                     f"SELECT min(stored_real_s) FROM record WHERE kind = {record.RATING}"  # noqa: S608
                 ),

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from simulator import broker, central, demo, fleet, freezing, screens
+from simulator import broker, central, demo, fleet, freezing, outcomes, screens
 
 _OVERVIEW = """\
 A service hall without hardware: real firmware on MicroPython VMs, virtual devices, visitors and staff, an MQTT broker,
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="hallseal-simulator", description=_OVERVIEW, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for part in (demo, fleet, broker, central, screens, freezing):
+    for part in (demo, fleet, broker, central, outcomes, screens, freezing):
         part.add_parser(commands)
     options = parser.parse_args(arguments)
     return int(options.run(options))

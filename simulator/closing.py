@@ -1,7 +1,8 @@
 """The closing lines of a demo: what people met, how fast it was, a line per device kind, and the verdict at the end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from simulator import reconciliation
 from simulator.people import People
@@ -13,6 +14,7 @@ class Closing:
     """latest: the last words of everybody; fresh: those of whoever answered at the very end. groups: line by device
 
     kind. devices: names of the hall's. rss: MiB by process. started_s: UTC seconds when the command was given.
+    told: what the business system was told of its visits, see outcomes.py.
     """
 
     people: People
@@ -22,6 +24,7 @@ class Closing:
     devices: Sequence[str]
     rss: Mapping[str, float]
     started_s: float
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def whole(self) -> Line:
@@ -30,7 +33,9 @@ class Closing:
 
     def complaints(self) -> list[str]:
         """See reconciliation.complaints."""
-        return reconciliation.complaints(self.fresh, self.devices, self.whole)
+        forged = self.told.get("forged", 0)
+        wrong = [f"messages to the business system with a wrong signature: {forged}"] if forged else []
+        return [*reconciliation.complaints(self.fresh, self.devices, self.whole), *wrong]
 
     def status(self) -> int:
         """Exit status: 0 only where everybody answered and every number agrees."""
@@ -46,6 +51,7 @@ class Closing:
             f"levels: {' '.join(f'{level}={people.levels[level]}' for level in (5, 4, 3, 2, 1))}",
             *self._restarts(),
             f"quarantine: {self.latest.gateway.get('quarantine') or 'empty'}",
+            self._told(),
             self._first_rating(),
             "memory: " + ", ".join(f"{name} {size:.0f} MiB" for name, size in sorted(self.rss.items())),
             self._latencies(),
@@ -68,6 +74,13 @@ class Closing:
         counts = {name: status.get("restarts", 0) for name, status in sorted(self.latest.statuses.items())}
         odd = [f"{name} {count}×" for name, count in counts.items() if count]
         return ["devices that restarted by themselves: " + ", ".join(odd)] if odd else []
+
+    def _told(self) -> str:
+        """How many of the visits that were opened the business system was told about by itself."""
+        states = ", ".join(f"{state} {count}" for state, count in sorted(self.told.get("states", {}).items()))
+        return (
+            f"business system told of {self.told.get('visits', 0)} of {self.people.opened} visits: {states or 'none'}"
+        )
 
     def _first_rating(self) -> str:
         first_s = self.latest.central.get("first_rating_real_s")

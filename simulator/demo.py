@@ -27,6 +27,8 @@ from simulator.reconciliation import Line, Look
 SEED = 20261123
 # What is on its way when the morning ends has this long to arrive.
 SETTLE_TIMEOUT_S = 60
+# Outcomes are told by one connection after the other; a question that got lost is closed only when its time is over.
+TELL_TIMEOUT_S = 10
 # As shells say it of a command that Ctrl-C ended: no number was compared.
 INTERRUPTED = 128 + signal.SIGINT
 NO_VM = "No MicroPython VM for this platform: the devices run the same firmware modules on CPython."
@@ -77,7 +79,7 @@ class Demo:
                 ended = await asyncio.gather(caretaker, return_exceptions=True)
             if isinstance(ended[0], StartError):
                 raise ended[0]
-            return self._report(people)
+            return self._report(people, await self._told(people))
 
     def _tell(self, note: str) -> None:
         """Something that nobody asked for: in the table, and as a line that stays."""
@@ -99,6 +101,7 @@ class Demo:
 
     async def _open(self) -> None:
         await self._box.provision()
+        await self._box.start_outcomes()
         await self._box.start()
         self._console.print(f"page: {self._box.page}   log files: {self._box.scratch / 'logs'}", soft_wrap=True)
         await self._wait_ready()
@@ -254,11 +257,22 @@ class Demo:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), 0.5)
 
-    def _report(self, people: People) -> int:
+    async def _told(self, people: People) -> dict[str, Any]:
+        """What the business system was told; the last messages have a moment to come."""
+        async with self._box.outcomes_client() as outcomes:
+            deadline = time.monotonic() + TELL_TIMEOUT_S
+            while True:
+                told = await _counts(outcomes, "/summary")
+                over = time.monotonic() > deadline or self._hurried.is_set()
+                if over or told.get("visits", 0) >= people.opened:
+                    return told
+                await asyncio.sleep(0.2)
+
+    def _report(self, people: People, told: dict[str, Any]) -> int:
         """Print the closing lines; the exit status."""
         devices = [one["device"] for one in self._box.devices()]
         groups = self._groups(people)
-        closing = Closing(people, self._latest, self._fresh, groups, devices, self._rss, self._started_s)
+        closing = Closing(people, self._latest, self._fresh, groups, devices, self._rss, self._started_s, told)
         status = closing.status()
         for line in closing.lines(str(self._box.scratch) if status or self._arguments.keep else ""):
             self._console.print(line, soft_wrap=True, highlight=False, markup=False)

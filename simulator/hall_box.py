@@ -1,7 +1,9 @@
 """A whole hall in a scratch folder: provisioned, then every process of it started and, where chaos wants it, killed."""
 
 import asyncio
+import base64
 import json
+import secrets
 import shutil
 import ssl
 import time
@@ -13,6 +15,7 @@ import httpx
 from simulator import vm_device
 from simulator.control import ControlClient
 from simulator.hall_time import HallTime, next_morning
+from simulator.matters import LIBRARY
 from simulator.morning import OPENS_S
 from simulator.processes import READY_TIMEOUT_S, Ports, Process
 
@@ -30,10 +33,11 @@ class HallBox:
         self.hall = scratch / "hall"
         self._counts = (evaluators, clocks, virtual - virtual // 10, virtual // 10, staff)
         self._speed = speed
-        self._ports = Ports(3)
-        self._broker_port, self._central_port, self._page_port = self._ports.numbers
+        self._ports = Ports(4)
+        self._broker_port, self._central_port, self._page_port, self._outcomes_port = self._ports.numbers
         self.page = f"http://127.0.0.1:{self._page_port}"
         self.central_url = f"https://127.0.0.1:{self._central_port}"
+        self.outcomes_url = f"https://127.0.0.1:{self._outcomes_port}"
         self.processes: dict[str, Process] = {}
         self.clients: dict[str, ControlClient] = {}  # by device
         self._channels: list[ControlClient] = []
@@ -53,23 +57,42 @@ class HallBox:
             "page-port": self._page_port,
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        log = self.scratch / "logs"
-        log.mkdir()
-        made = Process("provision", ["provisioning.cli", "hall", "init", str(self.hall), *words], log, "The hall")
+        (self.scratch / "logs").mkdir()
+        await self._run("provision", ["provisioning.cli", "hall", "init", str(self.hall), *words], "The hall")
+        self.time = HallTime(self._speed, next_morning(time.time(), OPENS_S - PREPARATION_S), time.time())
+        self._settle_gateway()
+        await self._run("items", ["gateway.cli", "items", "import", str(LIBRARY), "--config", self._toml], "items")
+
+    @property
+    def _toml(self) -> str:
+        return str(self.hall / "gateway" / "gateway.toml")
+
+    async def _run(self, name: str, command: list[str], ready: str) -> None:
+        """A command that ends by itself. Raises StartError."""
+        made = Process(name, command, self.scratch / "logs", ready)
         try:
             await made.start()
         finally:
             await made.stop()
-        self.time = HallTime(self._speed, next_morning(time.time(), OPENS_S - PREPARATION_S), time.time())
-        self._settle_gateway()
 
     def _settle_gateway(self) -> None:
         """The demo's clock; and its page without TLS, for a browser that does not know the hall's root."""
-        path = self.hall / "gateway" / "gateway.toml"
+        path = Path(self._toml)
         lines = path.read_text("utf-8").splitlines()
         page = lines.index("[page]")
         kept = [line for number, line in enumerate(lines) if number < page or not line.startswith(("cert =", "key ="))]
         path.write_text("\n".join(kept) + "\n" + self.time.toml(), "utf-8")
+
+    async def start_outcomes(self) -> None:
+        """The business system that is told outcomes, before the gateway that tells it. Raises StartError."""
+        secret = self.hall / "gateway" / "webhook.secret"
+        secret.touch(0o600)
+        secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+        toml = Path(self._toml)
+        settings = f'[webhook]\nurl = "{self.outcomes_url}/outcomes"\nca = "root.pem"\nsecret_file = "webhook.secret"\n'
+        toml.write_text(f"{toml.read_text('utf-8')}\n{settings}", "utf-8")
+        words = [str(self.hall), "--secret", str(secret), "--port", str(self._outcomes_port)]
+        await self._process("outcomes", ["simulator.cli", "outcomes", *words], "outcomes ").start()
 
     def devices(self) -> list[dict[str, str]]:
         """{device, kind, window} of the registry."""
@@ -102,7 +125,7 @@ class HallBox:
         central = self._process(
             "central", ["simulator.cli", "central", hall, "--port", str(self._central_port)], "central "
         )
-        self._process("gateway", ["gateway.cli", "run", "--config", f"{hall}/gateway/gateway.toml"], "")
+        self._process("gateway", ["gateway.cli", "run", "--config", self._toml], "")
         await asyncio.gather(broker.start(), central.start(), self.start_gateway())
 
     async def start_again(self, name: str) -> None:
@@ -163,16 +186,21 @@ class HallBox:
     def central_client(self) -> httpx.AsyncClient:
         """Somebody at the central system who looks at its counts."""
         token = (self.hall / "central" / "token").read_text("utf-8").strip()
+        return self._outer_client(self.central_url, {"Authorization": f"Bearer {token}"})
+
+    def outcomes_client(self) -> httpx.AsyncClient:
+        """Somebody who looks at what the business system was told."""
+        return self._outer_client(self.outcomes_url, {})
+
+    def _outer_client(self, url: str, headers: dict[str, str]) -> httpx.AsyncClient:
         context = ssl.create_default_context(cafile=self.hall / "central" / "root.pem")
-        return httpx.AsyncClient(
-            base_url=self.central_url, headers={"Authorization": f"Bearer {token}"}, verify=context, timeout=5
-        )
+        return httpx.AsyncClient(base_url=url, headers=headers, verify=context, timeout=5)
 
     async def stop(self) -> None:
         """End every process, devices first."""
         for channel in self._channels:
             await channel.close()
-        for name in ("devices", "fleet", "gateway", "central", "broker"):
+        for name in ("devices", "fleet", "gateway", "central", "outcomes", "broker"):
             if name in self.processes:
                 await self.processes[name].stop()
         self._ports.close()

@@ -2,6 +2,9 @@
 
 import random
 from dataclasses import dataclass
+from typing import Any
+
+from simulator import matters
 
 OPENS_S = 8 * 3600 + 15 * 60  # visitors come from a quarter past eight, local time of day
 CLOSES_S = 12 * 3600
@@ -31,6 +34,7 @@ class Act:
     delay_s: float
     number: str
     applicant: dict[str, str] | None
+    about: dict[str, Any]  # what the visit is about, see matters.py
 
     @property
     def timeout_s(self) -> int:
@@ -42,6 +46,7 @@ class Window:
 
     def __init__(self, seed: int, window: str) -> None:
         self._chance = random.Random(f"{seed}/{window}")
+        self._matters = random.Random(f"{seed}/{window}/matters")
         self._window = window
         self._count = 0
 
@@ -59,6 +64,7 @@ class Window:
             chance.uniform(*_PRESS_DELAY_S),
             f"BJ{self._window}-{self._count:06d}",
             _applicant(chance) if outcome == RATED and chance.random() < 0.25 else None,
+            matters.choose(self._matters),
         )
 
 
@@ -69,6 +75,7 @@ def _applicant(chance: random.Random) -> dict[str, str]:
         "phone": f"199{chance.randrange(10**8):08d}",
         "id_number": f"999999{chance.randrange(10**12):012d}",
         "id_kind": "111",
+        "kind": "natural_person",
     }
 
 

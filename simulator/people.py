@@ -18,7 +18,7 @@ _LOOK_S = 0.08
 
 
 class People:
-    """levels: what was pressed. late: punches after the limit. refused: visits that the gateway did not take.
+    """levels: what was pressed. late: punches after the limit. opened, refused: visits that the gateway took, or not.
 
     Nothing here asks a device what it counted. People know what their own hands did, what a display said to it, and
     which questions went away unanswered. A press counts unless the display refused it by a word: one that nothing came
@@ -34,6 +34,7 @@ class People:
         self._unrated: Counter[str] = Counter()
         self.levels: Counter[int] = Counter()
         self.late = 0
+        self.opened = 0
         self.refused = 0
         self.declined: Counter[str] = Counter()
         self.unthanked = 0
@@ -73,7 +74,7 @@ class People:
 
     async def _asked(self, devices: ControlClient, device: str, window: str, act: morning.Act) -> bool:
         """Open the visit and wait for the question on the display."""
-        body: dict[str, Any] = {"window": window, "visit": act.number, "timeout_s": act.timeout_s}
+        body: dict[str, Any] = {"window": window, "visit": act.number, "timeout_s": act.timeout_s, **act.about}
         if act.applicant:
             body["applicant"] = act.applicant
         try:
@@ -84,6 +85,7 @@ class People:
         if answer.status_code != 200:
             self.refused += 1
             return False
+        self.opened += 1
         return await self._sees(devices, device, "ask", self._time.real_s(act.timeout_s) + ASK_ALLOWANCE_S)
 
     async def _sees(self, devices: ControlClient, device: str, word: str, timeout_s: float) -> bool:

@@ -29,7 +29,9 @@ from gateway.quarantine import Quarantine
 from gateway.registry import Registry, RosterFile
 from gateway.releases import Releases
 from gateway.rule_settings import USUAL
-from gateway.visits import VisitBook, Visits
+from gateway.visit_book import VisitBook
+from gateway.visit_watch import VisitWatch
+from gateway.visits import Visits
 from protocol import sign1, topic
 
 SETTINGS = DeviceSettings("zh", 60, 300, 160)
@@ -61,6 +63,8 @@ class GatewayHall:
         sensor_password=None,
         release_publics=(),
         rules=USUAL,
+        library=None,
+        rate_parts_of=(),
     ):
         self.folder = folder
         self.real = TurnedClock()
@@ -81,6 +85,7 @@ class GatewayHall:
         self.desired = settings, sensor_password
         self.rules = rules
         self.release_publics = release_publics
+        self.library, self.rate_parts_of = library, rate_parts_of
         self._make(SUITE.load_private(agreement), quarantine, IntakeSettings(batch, 5, inbox))
         if started:
             self.intake.start()
@@ -91,7 +96,7 @@ class GatewayHall:
         self.registry = Registry(self.folder / "registry.json", HALL)
         self.ledger = Ledger(self.folder / "ledger.db")
         self.roster = RosterFile(self.folder / "roster.json")
-        self.book = VisitBook(self.clock)
+        self.book = VisitBook(self.clock, tells=True)
         self.channels = Channels(SUITE, HALL, agreement, self.signer)
         self.published, self.linked, self.grown = [], True, threading.Condition()
         self.downlink = Downlink(
@@ -124,8 +129,14 @@ class GatewayHall:
             self.metrics,
             settings,
         )
-        self.visits = Visits(self.ledger, self.book, self.registry, self.downlink, self.clock, 60)
+        self.visits = Visits(
+            self.ledger, self.book, self.registry, self.downlink, self.clock, 60, self._library, self.rate_parts_of
+        )
+        self.watch = VisitWatch(self.ledger, self.book, self.visits, self.metrics)
         self.orders = Orders(self.registry, self.downlink, self.clock)
+
+    def _library(self):
+        return self.library
 
     def write_registry(self, **status):
         entries = [one.entry(status.get(name.replace("-", "_"), "active")) for name, one in self.devices.items()]

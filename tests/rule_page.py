@@ -13,6 +13,7 @@ TITLES = {
     "clock": "Time · 时间",
     "rating": "Ratings · 评价",
     "visit": "Visits · 办件",
+    "item": "Items · 事项",
     "punch": "Punches · 考勤",
     "stream": "Continuity · 连续性",
 }

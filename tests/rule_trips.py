@@ -5,7 +5,10 @@ from sealing_device import MORNING_S, SUITE
 
 from gateway import rules
 from gateway.admission import STREAMS_NAMED_MAX
+from gateway.matter import Item, LibraryItem, Matter
 from gateway.rule_settings import USUAL
+from gateway.visit_settling import LATE_S
+from gateway.visits import NETWORK_ALLOWANCE_S
 from protocol import event, rating, record
 
 # A tag in force of each level, and one that is retired.
@@ -15,6 +18,12 @@ RETIRED = {1: 107, 2: 206, 3: 306, 4: 405, 5: 509}
 WITHOUT_RATING = {"staff_unknown", "punch_again", "two_doors", "reopened", "previous_differs", "streams", "replayed"}
 # Codes that bad levels alone can earn.
 BAD_ONLY = {"reason_missing"}
+
+# The items of the hall: one in use, one no longer.
+LIBRARY = {
+    "7" * 31: LibraryItem(Item("7" * 31, "食品经营许可", "SP01"), True),
+    "9" * 31: LibraryItem(Item("9" * 31, "旧事项"), False),
+}
 
 
 class Trips:
@@ -141,8 +150,8 @@ class Trips:
     def visit_unknown(self):
         return self.rated(visit="never opened")
 
-    def opened(self, window=None):
-        self.hall.visits.open(window or self.device.place, self.visit)
+    def opened(self, window=None, **more):
+        self.hall.visits.open(window or self.device.place, self.visit, **more)
 
     def visit_again(self):
         self.opened()
@@ -154,9 +163,45 @@ class Trips:
         self.hall.visits.cancel(self.visit)
         return self.rated(visit=self.visit)
 
+    def visit_superseded(self):
+        self.opened()
+        self.hall.visits.open(self.device.place, "the next " + self.visit)
+        return self.rated(visit=self.visit)
+
+    def visit_late(self):
+        self.opened(timeout_s=5)
+        return self.rated(visit=self.visit, at_s=MORNING_S + 5 + NETWORK_ALLOWANCE_S + LATE_S + 1)
+
     def visit_other_window(self):
         self.opened("99")
         return self.rated(visit=self.visit)
+
+    # What a visit is said to be about.
+
+    def about(self, applicant=None, **said):
+        self.opened(applicant=applicant, about=Matter(item=Item(**said)))
+        return self.rated(visit=self.visit)
+
+    def item_code(self):
+        return self.about(code="1" * 32)
+
+    def item_unknown(self):
+        return self.about(code="8" * 31)
+
+    def item_inactive(self):
+        return self.about(code="9" * 31)
+
+    def item_differs(self):
+        return self.about(code="7" * 31, name="别的名称")
+
+    def department_differs(self):
+        return self.about(code="7" * 31, department_code="SP02")
+
+    def credit_code(self):
+        return self.about(credit_code="91350100M000100Y40")
+
+    def item_words(self):
+        return self.about({"name": "欧阳娜娜"}, name="欧阳娜娜的证")
 
     # Punches.
 

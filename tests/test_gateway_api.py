@@ -180,7 +180,8 @@ def test_an_open_feed_does_not_hold_up_the_end(tmp_path):
 def test_a_visit_is_asked_at_its_window_and_its_state_told(hall):
     evaluator = hall.devices["e-001"]
     answer = post_visit(hall, {"window": "01", "visit": "2026/A-17", "staff": "S001", "applicant": APPLICANT})
-    assert (answer.status_code, answer.json()) == (200, {"visit": "2026/A-17", "window": "01", "state": "asked"})
+    assert answer.status_code == 200
+    assert answer.json() == {"visit": "2026/A-17", "window": "01", "state": "asked", "id": answer.json()["id"]}
     asked = next(content for kind, content in hall.down(evaluator, 1) if kind == "command")
     assert asked.claims[command.VISIT] == "2026/A-17"
     with hall.business() as client:
@@ -250,7 +251,7 @@ def test_a_visit_can_be_cancelled_by_its_number(hall):
     post_visit(hall, {"window": "01", "visit": "A/17"})
     with hall.business() as client:
         answer = client.delete("/api/v1/visits/A/17")
-        assert (answer.status_code, answer.json()) == (200, {"visit": "A/17", "window": "01", "state": "closed"})
+        assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
         assert client.delete("/api/v1/visits/A/18").status_code == 404
     with hall.business("another-token-of-16") as client:
         assert client.delete("/api/v1/visits/A/17").status_code == 401
@@ -266,7 +267,7 @@ def test_a_large_body_is_refused_declared_or_not(hall):
     assert (declared.status_code, declared.json()) == (413, {"error": "too_large"})
 
     def pieces():
-        for _ in range(20):
+        for _ in range(BODY_BYTES_MAX // 1024 + 12):
             yield b" " * 1024
 
     with hall.business() as client:

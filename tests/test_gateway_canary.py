@@ -96,10 +96,10 @@ class Planter:
         """Visits that are opened, closed and answered; then everything that a caller can do wrong."""
         for where in ("visit opened", "visit closed"):
             person = self.person(where)
-            asked = {"window": device.place, "visit": person.visit, "applicant": person.applicant}
+            asked = {"window": device.place, "visit": person.visit, "applicant": person.applicant, **careless(person)}
             self._accepted(person, self.request("POST", "/api/v1/visits", json.dumps(asked)), "asked")
-        self._accepted(person, self.request("DELETE", f"/api/v1/visits/{person.visit}"), "closed")
-        self._accepted(person, self.request("GET", f"/api/v1/visits/{person.visit}"), "closed")
+        self._accepted(person, self.request("DELETE", f"/api/v1/visits/{person.visit}"), "cancelled")
+        self._accepted(person, self.request("GET", f"/api/v1/visits/{person.visit}"), "cancelled")
         for number in range(len(list(broken_requests(Person("none"))))):
             person = self.person(f"broken request {number}")
             method, path, content, headers = list(broken_requests(person))[number]
@@ -148,6 +148,12 @@ class Planter:
         assert self.hall.command("quarantine", "list").returncode == 0
         for person in (self.people[0], self.people[-1]):
             assert self.hall.command("subject", given=person.visit + "\n").returncode == 0
+
+
+def careless(person):
+    """Fields of a business system that puts a person's words where those of an item belong."""
+    department = {"code": person.number, "name": f"{person.phone}所在部门", "credit_code": person.number}
+    return {"item_code": person.number, "item_name": f"{person.name}的证照 {person.visit}", "department": department}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from gateway.masking import MaskingRule
 from gateway.retention import RetentionRule
 from gateway.rule_settings import RuleSettings
 from gateway.section import ConfigurationError
+from gateway.visit_settings import VisitSettings
 from protocol.suite_host import HostSuite
 
 
@@ -92,6 +93,13 @@ MISTAKES = [
     (r"\Z", '\n[rules]\nearliest_day = "2026-01-01"\n', r"\[rules\] earliest_day: must be a day without quotes"),
     (r"\Z", "\n[rules]\nearliest_day = 2026-01-01T08:00:00Z\n", r"\[rules\] earliest_day: must be a day"),
     (r"\Z", "\n[rules]\ndrop = true\n", r"\[rules\] drop: there is no such key"),
+    (r'items = "items.csv"', "items = 1", r"\[visits\] items: must be text"),
+    (r'items = "items.csv"', 'rate_parts_of = "theme"', r"\[visits\] rate_parts_of: must be a list of some of batch"),
+    (r'items = "items.csv"', 'rate_parts_of = ["single"]', r"\[visits\] rate_parts_of: must be a list of some of"),
+    (r'items = "items.csv"', 'rate_parts_of = [["theme"]]', r"\[visits\] rate_parts_of: must be a list of some of"),
+    (r"\Z", "\n[webhook]\n", r"\[webhook\] url: is missing; add it"),
+    (r"\Z", '\n[webhook]\nurl = "http://a/b"\n', r"\[webhook\] url: must begin with https://; outcomes leave"),
+    (r"\Z", '\n[webhook]\nurl = "https://a/b"\n', r"\[webhook\] secret_file: is missing; add it"),
     (r"\Z", "\nhall = [\n", r"is not valid TOML: .*correct that line"),
     (r"\A", "speed = 1\n", r"\[speed\]: there is no such section"),
     (r"\A", "page = 1\n", r"is not valid TOML|must be a section"),
@@ -124,6 +132,17 @@ def test_plain_http_is_allowed_on_loopback_only(toml):
 def test_a_hall_without_central_system_forwards_nothing(toml):
     toml.write_text(re.sub(r"\[central\]\n[^\[]*", "", toml.read_text()))
     assert configuration.load(toml).central is None
+
+
+def test_a_hall_says_which_visits_are_rated_part_by_part_and_where_outcomes_are_told(toml):
+    (toml.parent / "webhook.secret").write_text("whsec_")
+    settings = 'rate_parts_of = ["theme", "joint"]\n[webhook]\nurl = "https://a/b"\nsecret_file = "webhook.secret"\n'
+    toml.write_text(toml.read_text().replace('items = "items.csv"', 'items = "items.csv"\n' + settings))
+    visits = configuration.load(toml).visits
+    assert (visits.items, visits.rate_parts_of) == (toml.parent / "items.csv", ("theme", "joint"))
+    assert (visits.webhook.url, visits.webhook.ca) == ("https://a/b", None)
+    toml.write_text(toml.read_text().partition("[visits]")[0])
+    assert configuration.load(toml).visits == VisitSettings()
 
 
 def test_a_hall_without_releases_leaves_its_devices_as_they_are(toml):

@@ -14,8 +14,8 @@ import pytest
 from gateway_hall import GatewayHall
 
 from gateway import downlink, identity_seal, opening
-from gateway.api import Applicant, VisitRequest
 from gateway.opening import Arrival
+from gateway.visit_routes import Applicant, VisitRequest
 from protocol import rating
 
 REPOSITORY = Path(__file__).resolve().parent.parent

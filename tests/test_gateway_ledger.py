@@ -70,13 +70,27 @@ def test_a_ledger_of_another_version_is_refused(tmp_path):
         Ledger(tmp_path / "ledger.db")
 
 
+# What the fourth version has and the third had not.
+SINCE_THE_THIRD = (
+    "DROP INDEX record_rating",
+    *(f"DROP INDEX visit_{name}" for name in ("state", "parent", "notice")),
+    *(
+        f"ALTER TABLE visit DROP COLUMN {name}"
+        for name in "answered change request context_json flags_json parent part parts notice".split()
+    ),
+    "ALTER TABLE record DROP COLUMN visit_json",
+    "ALTER TABLE record DROP COLUMN pseudonym",
+    "ALTER TABLE visit DROP COLUMN stream",
+    "ALTER TABLE visit DROP COLUMN seq",
+    "DROP TABLE pseudonym_key",
+    "DROP TABLE removal",
+)
+
+
 def _as_made_by_the_third_version(path):
     with sqlite3.connect(path) as connection:
-        for table, column in (("record", "pseudonym"), ("visit", "stream"), ("visit", "seq")):
-            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        for table in ("pseudonym_key", "removal"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("DROP INDEX record_rating")
+        for statement in SINCE_THE_THIRD:
+            connection.execute(statement)
         connection.execute("PRAGMA user_version=3")
     connection.close()
 
@@ -127,14 +141,31 @@ def test_a_ledger_of_the_third_version_goes_on_and_its_records_have_no_pseudonym
     again.stop()
 
 
-def test_a_ledger_of_the_third_version_gets_its_index_of_ratings(hall, device, tmp_path):
-    hall.take(device.opened(), device.rating(5))
+def _form_of(path, table):
+    """Columns and indexes of a table as SQLite has them."""
+    with sqlite3.connect(path) as connection:
+        columns = connection.execute(f"SELECT name, type, [notnull] FROM pragma_table_info('{table}') ORDER BY name")
+        indexes = connection.execute(
+            f"SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = '{table}' ORDER BY name"
+        )
+        found = columns.fetchall(), [(name, sql and sql.replace('"', "")) for name, sql in indexes]
+    connection.close()
+    return found
+
+
+def test_a_ledger_of_the_third_version_keeps_its_visits_and_gets_the_form_of_a_new_one(hall, device, tmp_path):
+    hall.visits.open("01", "A-17")
+    hall.take(device.opened(), device.rating(5, visit="A-17"))
+    hall.visits.open("01", "A-18")
     hall.stop()
-    _as_made_by_the_third_version(tmp_path / "ledger.db")
+    path = tmp_path / "ledger.db"
+    new = [_form_of(path, table) for table in ("visit", "record")]
+    _as_made_by_the_third_version(path)
     again = GatewayHall(tmp_path, keys=hall.keys)
-    indexes = again.ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA index_list(record)").all())
-    assert "record_rating" in {row[1] for row in indexes}
-    assert again.take((device, device.rating(4))).records == ["stored"]
+    assert [_form_of(path, table) for table in ("visit", "record")] == new
+    assert [again.visits.state(visit).state for visit in ("A-17", "A-18")] == ["rated", "asked"]
+    again.take((device, device.rating(4, visit="A-17")), (device, device.rating(4, visit="A-18")))
+    assert [list(row.flags) for row in again.records()[1:]] == [[], ["visit_again"], []]
     again.stop()
 
 

@@ -9,7 +9,7 @@ from gateway_hall import GatewayHall
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rule_page import MARK, PAGE, limits, tables
-from rule_trips import BAD_ONLY, IN_FORCE, RETIRED, TRIPS, WITHOUT_RATING, Trips
+from rule_trips import BAD_ONLY, IN_FORCE, LIBRARY, RETIRED, TRIPS, WITHOUT_RATING, Trips
 from sealing_device import HALL, MORNING_S
 
 from gateway import rule_settings, rules, schema
@@ -27,7 +27,7 @@ def many_windows(folder):
     """A hall with an evaluator for each level and one more, two doors of its own for each level."""
     evaluators = [(f"e-{level}", "evaluator") for level in LEVELS]
     clocks = [(f"c-{level}{door}", "clock") for level in LEVELS for door in "ab"]
-    hall = GatewayHall(folder, [*evaluators, ("e-99", "evaluator"), ("c-001", "clock"), *clocks])
+    hall = GatewayHall(folder, [*evaluators, ("e-99", "evaluator"), ("c-001", "clock"), *clocks], library=LIBRARY)
     for name, device in hall.devices.items():
         device.place = name[2:]
     hall.write_registry()

@@ -119,14 +119,16 @@ def test_a_visit_is_asked_at_its_window_and_its_outcome_is_told_without_level(wi
     gateway, _, connect = wired
     device = connect()
     asked = {"window": device.place, "visit": WORDS[3], "applicant": {"name": WORDS[0], "phone": WORDS[1]}}
-    assert gateway.post("/api/v1/visits", asked).json()["state"] == "asked"
+    opened = gateway.post("/api/v1/visits", asked).json()
+    assert opened["state"] == "asked"
     device.wait(lambda: device.commands)
     request = device.commands[0].claims
     assert (request[1], request[5]) == (WORDS[3], {1: WORDS[0], 2: WORDS[1]})
     device.send(device.opened(), device.rating(1, int(time.time()), visit=request[1], identity=request[5]))
     device.wait(lambda: device.through == 2)
     again = gateway.post("/api/v1/visits", asked).json()
-    assert again == {"visit": WORDS[3], "window": device.place, "state": "rated"}
+    assert again == {**opened, "state": "rated"}
+    assert set(again) == {"visit", "window", "state", "id"}
 
 
 def test_the_technicians_settings_and_orders_reach_the_clock(wired):
@@ -405,7 +407,8 @@ def test_the_check_names_what_is_there_and_what_is_wrong(hall_dir, capsys):
 
 
 def test_help_says_what_each_command_does(capsys):
-    for arguments in (["--help"], ["run", "--help"], ["check", "--help"], ["quarantine", "list", "--help"]):
+    commands = ([], ["run"], ["check"], ["quarantine", "list"], ["items", "import"])
+    for arguments in ([*words, "--help"] for words in commands):
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         assert ended.value.code == 0

@@ -7,8 +7,9 @@ from gateway_hall import GatewayHall
 from sealing_device import MORNING_S
 
 from gateway import cli, retention, schema, subject
+from gateway.matter import Item, Matter
 from gateway.retention import RetentionRule
-from gateway.visits import DAY_S
+from gateway.visit_book import DAY_S
 from protocol import rating
 
 IDENTITY = {rating.NAME: "欧阳娜娜", rating.PHONE: "13987654321", rating.ID_NUMBER: "110101199003078515"}
@@ -52,17 +53,29 @@ def test_while_the_visit_can_be_found_its_record_is_named_with_what_is_held_of_t
 def test_neither_level_nor_reasons_nor_anything_raw_is_shown_in_the_hall(hall, device):
     """Two visits, as good and as bad as can be, read the same but for their numbers."""
     hall.visits.open("01", "A-17")
-    hall.visits.open("01", "B-18")
-    opened = device.opened()
     claims = {rating.TAGS: [513]}  # belongs to 5, and earns the mark tag_level
-    bad = device.rating(1, visit="A-17", identity=IDENTITY, claims=claims, comment="等了太久" * 30)
-    good = device.rating(5, visit="B-18", identity=IDENTITY)
-    hall.take(opened, bad, good)
+    opened = device.opened()
+    hall.take(opened, device.rating(1, visit="A-17", identity=IDENTITY, claims=claims, comment="等了太久" * 30))
+    hall.visits.open("01", "B-18")
+    hall.take(device.rating(5, visit="B-18", identity=IDENTITY))
     assert "tag_level" in hall.records()[1].flags
     first, second = told(hall, "A-17"), told(hall, "B-18")
     assert first == second.replace("number 3 of", "number 2 of")
     for raw in (*IDENTITY.values(), "A-17", "513"):
         assert raw not in first
+
+
+def test_what_the_visit_is_about_is_told_and_the_records_of_all_its_parts(hall, device):
+    about = Matter("theme", parts=(Item("1" * 31), Item("2" * 31)))
+    hall.visits._part_kinds = ("theme",)
+    hall.visits.open("01", "A-17", "S001", about=about)
+    assert f"kind theme, staff S001, item_code {'1' * 31}, item_code {'2' * 31}" in told(hall, "A-17")
+    hall.take(device.opened(), device.rating(1, visit="A-17#1"))
+    hall.watch.step()
+    hall.take(device.rating(5, visit="A-17#2"))
+    text = told(hall, "A-17")
+    assert text.index("number 2 of stream") < text.index(f"item_code {'1' * 31}, staff S001, part 1")
+    assert text.index("number 3 of stream") < text.index(f"item_code {'2' * 31}, staff S001, part 2")
 
 
 def test_a_visit_without_outcome_has_no_record(hall):
@@ -116,7 +129,7 @@ def test_after_two_days_nothing_links_the_visit_to_its_record(hall, device, tmp_
     (before,) = hall.rows(schema.visit)
     assert (before["stream"], before["seq"]) == (device.stream.hex(), 3)
     hall.real.now_s = MORNING_S + 2 * DAY_S
-    hall.ledger.write(hall.book.expire).result()
+    hall.watch.step()
     assert hall.ledger.erase_traces()
     assert told(hall, "A-17").startswith("Under this number the hall's gateway finds nothing.")
     assert hall.rows(schema.visit) == hall.rows(schema.visit_key) == []

@@ -135,7 +135,7 @@ def test_a_file_of_another_schema_is_set_aside(tmp_path, monkeypatch):
     first = DuckTimeSeries(path)
     first.write_batch(points(rating(1)))
     first.close()
-    monkeypatch.setattr(timeseries, "SCHEMA_VERSION", 99)
+    monkeypatch.setattr(timeseries, "SCHEMA_VERSION", timeseries.SCHEMA_VERSION + 1)
     second = DuckTimeSeries(path)
     assert second.position() == 0
     second.close()

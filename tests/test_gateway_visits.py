@@ -5,7 +5,10 @@ from gateway_hall import GatewayHall
 from sealing_device import MORNING_S
 
 from gateway import schema
-from gateway.visits import ASKED, CLOSED, DAY_S, NETWORK_ALLOWANCE_S, RATED, TIMED_OUT, VisitRefused
+from gateway.visit import VisitRefused
+from gateway.visit_book import DAY_S
+from gateway.visit_states import ASKED, CANCELLED, CLOSED, RATED, TIMED_OUT
+from gateway.visits import NETWORK_ALLOWANCE_S
 from protocol import command
 
 APPLICANT = {"name": "欧阳娜娜", "phone": "13987654321", "id_number": "110101199003078515", "id_kind": "111"}
@@ -112,13 +115,13 @@ def test_a_visit_that_nobody_answers_is_closed_and_may_still_be_rated_late(hall,
     assert hall.visits.state("A-17").state == RATED
 
 
-def test_a_cancelled_visit_is_closed_and_the_device_told(hall, device):
+def test_a_cancelled_visit_is_told_to_the_device(hall, device):
     hall.visits.open("01", "A-17")
     hall.down(device, 1)
-    assert hall.visits.cancel("A-17").state == CLOSED
+    assert hall.visits.cancel("A-17").state == CANCELLED
     ((_, told),) = hall.down(device, 1)
     assert (told.kind, told.claims) == (command.EVALUATION_CANCEL, {1: "A-17"})
-    assert hall.visits.state("A-17").state == CLOSED
+    assert hall.visits.state("A-17").state == CANCELLED
     assert hall.visits.cancel("unknown") is None
 
 
@@ -223,9 +226,9 @@ def test_after_two_days_nobody_can_tell_which_visit_it_was(hall, tmp_path):
 
 
 def test_the_number_of_visits_a_day_is_bounded(hall, monkeypatch):
-    monkeypatch.setattr("gateway.visits.VISITS_PER_DAY_MAX", 2)
+    monkeypatch.setattr("gateway.visit_book.VISITS_PER_DAY_MAX", 2)
     hall.visits.open("01", "A-1")
     hall.visits.open("01", "A-2")
     with pytest.raises(VisitRefused, match="busy"):
         hall.visits.open("01", "A-3")
-    assert hall.visits.open("01", "A-1").state == ASKED
+    assert hall.visits.open("01", "A-2").state == ASKED
