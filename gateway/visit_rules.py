@@ -1,4 +1,4 @@
-"""Rules about the visit that a rating belongs to. What became of a visit only its book knows, see visit_states.py."""
+"""Rules about the visit that a rating belongs to. What became of a visit only its book knows, see visit_settling.py."""
 
 from gateway.facts import RecordFacts
 from gateway.rule import FLAG, Checked, Rule
@@ -20,7 +20,7 @@ ALONE: tuple[Checked[RecordFacts], ...] = (
     ),
 )
 
-# Codes of VisitBook.settle: in the ledger's transaction, for the state changes with the record.
+# Codes of Settling.settle: in the ledger's transaction, for the state changes with the record.
 BOOK = (
     Rule("visit_unknown", FLAG, "the visit was not opened at this gateway", "办件不是在本网关发起的"),
     Rule("visit_other_window", FLAG, "the visit was opened at another window", "办件是在另一个窗口发起的"),

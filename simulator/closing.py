@@ -76,11 +76,10 @@ class Closing:
         return ["devices that restarted by themselves: " + ", ".join(odd)] if odd else []
 
     def _told(self) -> str:
-        """How many of the visits that were opened the business system was told about by itself."""
+        """What the business system was told. One visit more than it opened: an answer died with the gateway."""
         states = ", ".join(f"{state} {count}" for state, count in sorted(self.told.get("states", {}).items()))
-        return (
-            f"business system told of {self.told.get('visits', 0)} of {self.people.opened} visits: {states or 'none'}"
-        )
+        opened, told = self.people.opened, self.told.get("visits", 0)
+        return f"business system: {opened} visits opened, told of {told}: {states or '-'}"
 
     def _first_rating(self) -> str:
         first_s = self.latest.central.get("first_rating_real_s")

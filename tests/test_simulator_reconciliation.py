@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dataclasses
 import re
 
 import httpx
@@ -257,3 +258,12 @@ def test_a_percentile_is_one_of_the_values():
     assert reconciliation.percentile(values, 0.99) == 100
     assert reconciliation.percentile([3], 0.99) == 3
     assert reconciliation.percentile([], 0.5) is None
+
+
+def test_a_forged_message_to_the_business_system_is_wrong_and_what_it_was_told_is_shown():
+    closing = Hall().closing()
+    told = {"messages": 9, "forged": 1, "visits": 8, "states": {"timed_out": 1, "rated": 7}}
+    closing = dataclasses.replace(closing, told=told)
+    assert closing.status() == 1
+    assert "wrong: messages to the business system with a wrong signature: 1" in closing.lines("")
+    assert "business system: 0 visits opened, told of 8: rated 7, timed_out 1" in closing.lines("")
