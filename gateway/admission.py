@@ -37,7 +37,7 @@ class Admission:
     """Owns the continuity of all streams. `admit` and `forget` run in the writer thread only."""
 
     def __init__(self, quarantine: Quarantine, visits: VisitBook, history: History) -> None:
-        self._quarantine = quarantine
+        self.quarantine = quarantine
         self.visits = visits
         self.history = history
         self._streams: OrderedDict[StreamKey, Continuity] = OrderedDict()
@@ -45,7 +45,7 @@ class Admission:
     def forget(self) -> None:
         """After a rollback: read the streams from disk again."""
         self._streams.clear()
-        self._quarantine.forget()
+        self.quarantine.forget()
         self.history.forget()
 
     def admit(self, connection: Connection, batch: Batch) -> Outcome:
@@ -60,7 +60,7 @@ class Admission:
             elif age == heartbeats.OLD:
                 strays.append(stray("replayed", beat.arrival))
         run.write()
-        self._quarantine.put(connection, strays)
+        self.quarantine.put(connection, strays)
         self._trim()
         standings = {key: _standing(key, state) for key, state in run.touched.items()}
         refused = [one.reason for one in strays]

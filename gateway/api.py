@@ -1,8 +1,7 @@
 """The gateway's HTTP face: page, live data, visits of the window business system, orders, health and metrics."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from fastapi import Depends, FastAPI, Request
@@ -11,21 +10,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from gateway import http_errors, metrics, page_files, visit_routes
+from gateway import http_errors, metrics, operator_routes, page_files, quarantine_routes, visit_routes
 from gateway.bearer import bearer
-from gateway.dead_letters import DeadLetters
 from gateway.feed import Feed, TooManyViewersError
 from gateway.http_guard import HttpGuard
-from gateway.ledger import Ledger
 from gateway.logs import Log
-from gateway.metrics import Metrics
-from gateway.orders import OrderRefused, Orders
-from gateway.projection import Projection
+from gateway.orders import OrderRefused
+from gateway.parts import GatewayParts
 from gateway.reconciliation import Stores, reconcile
-from gateway.registry import Registry
-from gateway.timeseries import TimeSeries
-from gateway.tokens import ApiTokens
-from gateway.visits import Visits
 from protocol.limits import NAME_CHARS_MAX
 
 _ORDER_REFUSALS = {"device": 404, "kind": 409, "status": 409, "slot": 422, "confirm": 422, "busy": 503}
@@ -33,29 +25,6 @@ _ORDER_REFUSALS = {"device": 404, "kind": 409, "status": 409, "slot": 422, "conf
 _FIELD_NAME = re.compile("[a-z_]{1,20}|[0-9]{1,2}")
 
 _log = Log("api")
-
-
-@dataclass(frozen=True)
-class GatewayParts:
-    """The parts of a running gateway that the API shows.
-
-    vital: checks whose failure makes the gateway unfit ("ledger", "intake"); outside: of things beyond it that may fail
-    for a while ("broker", "central", "registry"). Each returns True when well, quickly.
-    """
-
-    ledger: Ledger
-    registry: Registry
-    visits: Visits
-    orders: Orders
-    timeseries: TimeSeries
-    feed: Feed
-    metrics: Metrics
-    projections: Mapping[str, Projection]  # by name; those with a durable cursor: "timeseries", "central"
-    dead_letters: DeadLetters | None = None
-    tokens: ApiTokens = field(default_factory=ApiTokens)
-    intake_pending: Callable[[], int] = lambda: 0
-    vital: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
-    outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
 
 
 class OrderRequest(BaseModel):
@@ -75,9 +44,11 @@ def create(parts: GatewayParts) -> FastAPI:
     _add_errors(app)
     _add_page(app)
     _add_live(app, parts.feed)
-    visit_routes.add(app, parts.visits, parts.tokens.business, parts.metrics)
+    visit_routes.add(app, parts)
     _add_orders(app, parts)
     _add_operation(app, parts)
+    quarantine_routes.add(app, parts)
+    operator_routes.add(app, parts)
     return app
 
 
@@ -106,7 +77,7 @@ def _add_live(app: FastAPI, feed: Feed) -> None:
 
 
 def _add_orders(app: FastAPI, parts: GatewayParts) -> None:
-    technician = bearer(parts.tokens.technician, "orders_closed", parts.metrics)
+    technician = bearer(parts, "technician", "orders_closed")
 
     @app.post("/api/v1/devices/{device}/orders", status_code=202, dependencies=[Depends(technician)])
     def give_order(device: str, asked: OrderRequest) -> dict[str, object]:
@@ -129,7 +100,7 @@ def _add_operation(app: FastAPI, parts: GatewayParts) -> None:
         return PlainTextResponse(parts.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
     # Press counters by level, of every device and of this moment: not for whoever sits at a window.
-    audit = bearer(parts.tokens.audit, "counts_closed", parts.metrics)
+    audit = bearer(parts, "audit", "counts_closed")
 
     @app.get("/api/v1/reconciliation", dependencies=[Depends(audit)])
     def reconciliation() -> dict[str, object]:
@@ -152,6 +123,7 @@ def _read(parts: GatewayParts) -> Stores:
         refusals=parts.ledger.refusals(),
         dead_letters=parts.dead_letters.by_reason() if parts.dead_letters else {},
         removed=parts.ledger.removed(),
+        operator_head=parts.operator_log.head(),
     )
 
 

@@ -1,7 +1,6 @@
-"""The console command `hallseal-gateway`: run the hall's gateway, check its configuration, look into the quarantine."""
+"""The console command `hallseal-gateway`: run the hall's gateway, check it, work with its quarantine and its logs."""
 
 import argparse
-import datetime
 import logging
 import os
 import sys
@@ -9,26 +8,37 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import configuration, item_commands, ledger_file, logs, memory_image, quarantine, readiness, rules, subject
+from gateway import (
+    configuration,
+    item_commands,
+    ledger_file,
+    logs,
+    memory_image,
+    operator_commands,
+    quarantine_commands,
+    readiness,
+    subject,
+)
 from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
 from gateway.section import ConfigurationError
 from gateway.visit_book import VisitBook
 
-QUARANTINE_ROWS_MAX = 1000
-
 _OVERVIEW = """\
 The server of one service hall. It takes the sealed records of rating devices and attendance clocks from the hall's
 broker, keeps them in its ledger, and tells each device what is safely on disk.
 
-  hallseal-gateway check --config gateway/gateway.toml            is everything in place? changes nothing
-  hallseal-gateway run --config gateway/gateway.toml              run until SIGTERM (systemctl stop) or Ctrl-C
-  hallseal-gateway quarantine list --config gateway/gateway.toml  what was refused, and why
-  hallseal-gateway subject --config gateway/gateway.toml          what is held about a visit (its number: one line)
-  hallseal-gateway items import FILE --config gateway/gateway.toml  the items that the hall handles
+  hallseal-gateway check --config gateway/gateway.toml                   is everything in place? changes nothing
+  hallseal-gateway run --config gateway/gateway.toml                     run until SIGTERM (systemctl stop) or Ctrl-C
+  hallseal-gateway quarantine list --config gateway/gateway.toml         what was refused, and why
+  hallseal-gateway quarantine readmit 118 --config gateway/gateway.toml  offer it again, after a repair
+  hallseal-gateway operators check --config gateway/gateway.toml         is the log of what operators did whole?
+  hallseal-gateway subject --config gateway/gateway.toml                 what is held about a visit (reads its number)
+  hallseal-gateway items import FILE --config gateway/gateway.toml       the items that the hall handles
 """
 _STATUSES = """\
-exit status: 0 done, 1 the gateway could not run or stop cleanly, 2 command or configuration is wrong (stderr says what)
+exit status: 0 done, 1 the gateway could not run, answer or stop cleanly, or a check has found something,
+2 command or configuration is wrong (stderr says what)
 """
 
 
@@ -59,12 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     _finish(run, _run)
     check = commands.add_parser("check", help="check configuration, keys and registry; changes nothing")
     _finish(check, _check)
-    refused = commands.add_parser("quarantine", help="messages that were refused")
-    actions = refused.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = actions.add_parser("list", help="the newest ones, and how many there are of each reason")
-    listing.add_argument("--limit", type=_rows, default=20, help="rows shown, 1 to 1000 (default 20)")
-    listing.add_argument("--reason", choices=sorted(_reasons()), metavar="REASON", help="only those of one reason")
-    _finish(listing, _list)
+    quarantine_commands.add(commands, _finish)
+    operator_commands.add(commands, _finish)
     asked = commands.add_parser(
         "subject",
         help="what is held about a visit, for the person who asks",
@@ -80,16 +86,6 @@ def _parser() -> argparse.ArgumentParser:
 def _finish(parser: argparse.ArgumentParser, act: object) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the hall's gateway.toml")
     parser.set_defaults(act=act)
-
-
-def _rows(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= QUARANTINE_ROWS_MAX:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 to {QUARANTINE_ROWS_MAX}")
-    return int(text)
-
-
-def _reasons() -> list[str]:
-    return [rule.code for rule in rules.RULES.values() if rule.effect == rules.QUARANTINE]
 
 
 def _run(loaded: configuration.GatewayConfiguration, options: argparse.Namespace) -> int:
@@ -119,25 +115,6 @@ def _check(loaded: configuration.GatewayConfiguration, _options: argparse.Namesp
     for line in readiness.check(loaded):
         print(line)
     print("everything is in place")
-    return 0
-
-
-def _list(loaded: configuration.GatewayConfiguration, options: argparse.Namespace) -> int:
-    path = loaded.store.ledger
-    by_reason = ledger_file.look(path, quarantine.held_by_reason)
-    rows = ledger_file.look(path, lambda connection: quarantine.held(connection, options.limit, options.reason))
-    if not rows:
-        print("nothing is in quarantine" + (f" for {options.reason}" if options.reason else ""))
-        return 0
-    print(f"{'id':>8}  {'received (UTC)':19}  {'reason':10}  {'bytes':>6}  {'times':>5}  topic")
-    for row in rows:
-        at = datetime.datetime.fromtimestamp(row.received_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-        topic = ascii(row.topic)[1:-1]  # a hostile topic must not steer the terminal
-        print(f"{row.id:>8}  {at}  {row.reason:10}  {row.size_bytes:>6}  {row.offered:>5}  {topic}")
-    print()
-    for reason, count in by_reason.items():
-        rule = rules.RULES.get(reason)
-        print(f"{count:>8}  {reason:10}  {rule.meaning if rule else ''}")
     return 0
 
 

@@ -124,8 +124,8 @@ class GatewayConfiguration:
     central: CentralSettings | None  # None: the hall forwards nothing (yet)
     page: PageSettings
     business_token_file: Path | None  # None: the visits API is closed
-    audit_token_file: Path | None  # None: the counts of the stores are not shown
-    technician_token_file: Path | None  # None: no device takes orders
+    audit_token_file: Path | None  # None: counts of the stores and operator log are not shown
+    technician_token_file: Path | None  # None: no device takes orders, nothing leaves quarantine
     releases: ReleaseSettings | None  # None: devices keep the program that they have
     clock: HallClock
     devices: DeviceSettings

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.dead_letters import DeadLetter, DeadLetters
 from gateway.ledger import LedgerRecord
 from gateway.logs import Log
 from gateway.metrics import Metrics
+from gateway.operator_log import EMPTY, Head
 from gateway.projection import UnavailableError
 
 # A verdict is about 100 bytes; an answer larger than this is not from a central system.
@@ -54,12 +56,29 @@ class Forwarder:
         dead_letters: DeadLetters,
         metrics: Metrics,
         now_s: Callable[[], int],
+        operator_head: Callable[[], Head],
     ) -> None:
+        """operator_head: the present end of the operator log, which goes with every batch."""
         self._hall = hall
         self._client = client
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._now_s = now_s
+        self._operator_head = operator_head
+        self._told = EMPTY
+        # One request at a time: a head that overtakes an older one would look as if the log had lost its end.
+        self._posting = threading.Lock()
+
+    def tell_head(self) -> None:
+        """Deliver the end of the operator log alone, when no batch has taken it along since it grew.
+
+        Raises UnavailableError.
+        """
+        if self._operator_head() != self._told:
+            try:
+                self._post([])
+            except _UnacceptableError as error:
+                raise UnavailableError(f"http_{error.status}") from None
 
     def take(self, page: Sequence[LedgerRecord]) -> None:
         """Deliver every record of `page`. Raises UnavailableError when the central system cannot take them now."""
@@ -98,8 +117,13 @@ class Forwarder:
         return found
 
     def _post(self, page: Sequence[LedgerRecord]) -> list[tuple[LedgerRecord, str]]:
-        batch = batch_id(page)
-        body = json.dumps({"hall": self._hall, "batch": batch, "records": [entry(one) for one in page]})
+        with self._posting:
+            return self._post_alone(page)
+
+    def _post_alone(self, page: Sequence[LedgerRecord]) -> list[tuple[LedgerRecord, str]]:
+        batch, head = batch_id(page), self._operator_head()
+        records = [entry(one) for one in page]
+        body = json.dumps({"hall": self._hall, "batch": batch, "records": records, "operator_log": head.shown()})
         compressed = gzip.compress(body.encode(), compresslevel=1, mtime=0)
         try:
             status, answer = self._exchange(batch, compressed)
@@ -110,6 +134,7 @@ class Forwarder:
             raise _UnacceptableError(status)
         if status != 200:
             raise UnavailableError(f"http_{status}")
+        self._told = head
         return self._judge(page, answer)
 
     def _exchange(self, batch: str, body: bytes) -> tuple[int, bytes]:

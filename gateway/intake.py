@@ -227,7 +227,7 @@ class Intake:
         """In the writer's thread. A batch that failed is handed in again: no store has it, and nothing is dropped."""
         error = done.exception()
         if error is None:
-            self._done(batch, done.result())
+            self.done(batch, done.result())
             self._release(topics)
             return
         self._metrics.count("commit_failed")
@@ -248,7 +248,7 @@ class Intake:
         """Find the message that the ledger cannot take, and keep it in quarantine; the others go in."""
         try:
             for one in batch.single():
-                self._done(*self._write_or_keep(one))
+                self.done(*self._write_or_keep(one))
         except (LedgerError, SQLAlchemyError):
             self._again(batch, topics)  # the disk; what went in already is a duplicate then
             return
@@ -263,7 +263,8 @@ class Intake:
             kept = one.as_strays("internal")
             return kept, self._write(kept).result()
 
-    def _done(self, batch: Batch, outcome: Outcome) -> None:
+    def done(self, batch: Batch, outcome: Outcome) -> None:
+        """Count a batch that is on disk, and have it receipted. Any thread."""
         if len(self._durable) > STREAMS_MAX:
             self._durable.clear()
         self._durable.update((key, standing.through) for key, standing in outcome.standings.items())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gateway.configuration import KeySettings
+from gateway.configuration import GatewayConfiguration, KeySettings
 from gateway.logs import Log
 from gateway.section import ConfigurationError
 from protocol import release
@@ -46,6 +46,18 @@ def load(settings: KeySettings, suite: HostSuite) -> GatewayKeys:
         )
     except Refused:
         raise ConfigurationError("[keys]: a key is not of the curve P-256; make the hall's keys again") from None
+
+
+def publics(loaded: GatewayKeys, configuration: GatewayConfiguration, suite: HostSuite) -> dict[str, bytes]:
+    """The public halves by name, for whoever notes that a key is another one. Raises ConfigurationError."""
+    found = {
+        "agreement": suite.public_bytes(loaded.agreement),
+        "command": loaded.commands.public_key,
+        "central": loaded.central_public,
+    }
+    if configuration.releases is not None:
+        found["release"] = b"".join(release_keys(configuration.releases.keys, suite))
+    return found
 
 
 def _central(path: Path, suite: HostSuite) -> bytes:

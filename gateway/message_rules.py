@@ -2,7 +2,7 @@
 
 from gateway.facts import Addressed, OriginFacts, SenderFacts
 from gateway.registry import KINDS, PENDING, REVOKED
-from gateway.rule import ACCEPT, EVIDENCE, QUARANTINE, Checked, Rule
+from gateway.rule import ACCEPT, EVIDENCE, FLAG, QUARANTINE, Checked, Rule
 
 
 def _of_another_hall(facts: Addressed) -> bool:
@@ -83,7 +83,7 @@ ORIGIN: tuple[Checked[OriginFacts], ...] = (
     ),
 )
 
-# Found by the admission, which knows what the ledger holds.
+# Found by the admission, which knows what the ledger holds; the last one by the re-admission.
 LEDGER = (
     Rule(
         "duplicate",
@@ -96,5 +96,11 @@ LEDGER = (
         EVIDENCE,
         "another payload under a number that the ledger holds: the device contradicts itself, both are kept",
         "同一序号两个不同记录：自相矛盾，两份都留存为证据",
+    ),
+    Rule(
+        "readmitted",
+        FLAG,
+        "refused when it came, stored from quarantine later; its receive time is the first one",
+        "先前被拒收，后从隔离区收回；接收时间仍是第一次到达的时间",
     ),
 )

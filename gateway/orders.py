@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.downlink import Downlink
 from gateway.hall_clock import HallClock
 from gateway.logs import Log
+from gateway.operator_log import ORDER, OperatorLog
 from gateway.registry import ACTIVE, CLOCK, Device, Registry
 from protocol import command
 
@@ -73,12 +74,13 @@ def decide(device: Device, order: str, slot: int | None, confirm: str | None) ->
 
 
 class Orders:
-    """Gives orders to the hall's devices. Any thread; nothing blocks."""
+    """Gives orders to the hall's devices. Any thread; each blocks for one commit, of its line in the operator log."""
 
-    def __init__(self, registry: Registry, downlink: Downlink, clock: HallClock) -> None:
+    def __init__(self, registry: Registry, downlink: Downlink, clock: HallClock, log: OperatorLog) -> None:
         self._registry = registry
         self._downlink = downlink
         self._clock = clock
+        self._log = log
 
     def give(self, name: str, order: str, slot: int | None = None, confirm: str | None = None) -> Order:
         """Queue the order for the device `name`; see decide(). Raises OrderRefused."""
@@ -86,6 +88,8 @@ class Orders:
         if device is None:
             raise OrderRefused("device")
         kind, claims, life_s = decide(device, order, slot, confirm)
+        # Before the order goes: none may be without its line. That it was done, the device's own event tells.
+        self._log.note("technician", ORDER, device.name, order=order, **({} if slot is None else {"slot": slot}))
         expires_s = self._clock.now_s() + int(life_s * self._clock.speed)
         if not self._downlink.command(device, kind, claims, expires_s):
             raise OrderRefused("busy")

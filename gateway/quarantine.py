@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import sqlite
 
 from gateway import schema
@@ -22,6 +22,9 @@ KEPT_BYTES_MAX = MESSAGE_BYTES_MAX
 TOPIC_CHARACTERS_MAX = 200
 # Rows looked at in one step of eviction.
 _EVICT_PAGE = 256
+
+# Messages that are offered again in one transaction: some 60 ms in which the intake waits.
+OFFERED_MAX = 64
 
 EVICTED = "evicted"
 EXPIRED = "expired"  # its time was over, see gateway.retention
@@ -41,7 +44,7 @@ class Stray(NamedTuple):
 
 
 class Held(NamedTuple):
-    """One row of the quarantine, as the technician sees it. prefix: the first bytes of the message, in hex."""
+    """One row of the quarantine, as the technician sees it: nothing of the message, which may hold anything."""
 
     id: int
     received_s: int
@@ -49,7 +52,27 @@ class Held(NamedTuple):
     topic: str
     size_bytes: int
     offered: int
-    prefix: str
+
+
+class Kept(NamedTuple):
+    """One row with its message, for inspection and to be offered again. message may be the beginning only."""
+
+    id: int
+    received_s: int
+    topic: str
+    reason: str
+    digest: bytes
+    size_bytes: int
+    offered: int
+    message: bytes
+
+    def stray(self) -> Stray:
+        """The message as it came, if it was kept whole."""
+        return Stray(self.reason, self.topic, self.message, self.received_s)
+
+    def is_whole(self) -> bool:
+        """True when topic and message are all that came: of what is too long the beginning is kept."""
+        return self.stray().digest() == self.digest
 
 
 class Quarantine:
@@ -86,6 +109,17 @@ class Quarantine:
             count_refusals(connection, {EXPIRED: len(leaving)})
             self._held = None
         return len(leaving)
+
+    def release(self, connection: Connection, kept: Kept) -> None:
+        """Let a message go that the ledger has now; in the transaction in which it got there."""
+        connection.execute(delete(schema.quarantine).where(schema.quarantine.c.id == kept.id))
+        if self._held is not None:
+            self._held.add(kept.topic, -1, -len(kept.message))
+
+    def rename(self, connection: Connection, kept: Kept, reason: str) -> None:
+        """A message that was refused again, now for another reason."""
+        table = schema.quarantine
+        connection.execute(update(table).where(table.c.id == kept.id).values(reason=reason))
 
     def _evict(self, connection: Connection, held: "_Held") -> int:
         """Let messages go until both bounds hold; how many went."""
@@ -175,14 +209,38 @@ def count_refusals(connection: Connection, counts: Mapping[str, int]) -> None:
     connection.execute(statement, [{"reason": reason, "count": count} for reason, count in counts.items()])
 
 
-def held(connection: Connection, limit: int, reason: str | None = None) -> list[Held]:
-    """The newest `limit` rows (1..1000), newest first; of one reason when it is given."""
+def held(
+    connection: Connection, limit: int, reason: str | None = None, topic: str | None = None, before: int | None = None
+) -> list[Held]:
+    """The newest `limit` rows (1..1000), newest first; of one reason or topic, with ids below `before`, when given."""
     table = schema.quarantine
     shown = [table.c.id, table.c.received_s, table.c.reason, table.c.topic, table.c.size_bytes, table.c.offered]
-    query = select(*shown, func.substr(table.c.message, 1, 8)).order_by(table.c.id.desc()).limit(limit)
-    if reason is not None:
-        query = query.where(table.c.reason == reason)
-    return [Held(*row[:6], bytes(row[6]).hex()) for row in connection.execute(query)]
+    query = select(*shown).where(*_chosen(reason, topic))
+    if before is not None:
+        query = query.where(table.c.id < before)
+    query = query.order_by(table.c.id.desc()).limit(limit)
+    return [Held(*row) for row in connection.execute(query)]
+
+
+def _chosen(reason: str | None, topic: str | None) -> list[ColumnElement[bool]]:
+    table = schema.quarantine
+    given = ((table.c.reason, reason), (table.c.topic, topic))
+    return [column == value for column, value in given if value is not None]
+
+
+def ids_after(connection: Connection, after: int, limit: int, reason: str | None, topic: str | None) -> list[int]:
+    """The oldest `limit` ids above `after`, of one reason or topic when given, ascending."""
+    table = schema.quarantine
+    query = select(table.c.id).where(table.c.id > after, *_chosen(reason, topic)).order_by(table.c.id).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def kept(connection: Connection, ids: Sequence[int]) -> list[Kept]:
+    """The rows of `ids` that are still there, by id."""
+    table = schema.quarantine
+    shown = (table.c[name] for name in Kept._fields)
+    query = select(*shown).where(table.c.id.in_(list(ids))).order_by(table.c.id)
+    return [Kept(*row) for row in connection.execute(query)]
 
 
 def held_by_reason(connection: Connection) -> dict[str, int]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.ledger import Heartbeat, StreamState, Summary
+from gateway.operator_log import EMPTY, Head
 from gateway.registry import Device
 from gateway.timeseries import Counts
 from protocol import record
@@ -26,6 +27,7 @@ class Stores:
     refusals: Mapping[str, int]
     dead_letters: Mapping[str, int]
     removed: Mapping[str, int] = field(default_factory=dict)  # records that retention took away, by device
+    operator_head: Head = EMPTY  # of the operator log
 
 
 def reconcile(stores: Stores) -> dict[str, object]:
@@ -42,6 +44,7 @@ def reconcile(stores: Stores) -> dict[str, object]:
         "quarantine": dict(stores.quarantined),
         "refusals": dict(stores.refusals),
         "dead_letters": dict(stores.dead_letters),
+        "operator_log": stores.operator_head.shown(),
     }
 
 

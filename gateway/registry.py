@@ -200,13 +200,13 @@ class WatchedFile(Generic[_Content]):
         except RegistryError as error:
             raise RegistryError(f"{self._path}: {error}") from None
 
-    def refresh(self, now_s: float) -> bool:
-        """Look at the file again when CHECK_INTERVAL_S have passed; True when the content is new.
+    def refresh(self, now_s: float, at_once: bool = False) -> bool:
+        """Look at the file again when CHECK_INTERVAL_S have passed, or at once; True when the content is new.
 
         now_s: a clock that only grows, real seconds.
         """
         with self._lock:
-            if self._checked_s is not None and now_s - self._checked_s < CHECK_INTERVAL_S:
+            if not at_once and self._checked_s is not None and now_s - self._checked_s < CHECK_INTERVAL_S:
                 return False
             self._checked_s = now_s
             mark = self._stat()
@@ -228,14 +228,14 @@ class WatchedFile(Generic[_Content]):
 
 
 class Registry:
-    """The devices of the hall. Any thread may ask; one thread refreshes."""
+    """The devices of the hall. Any thread may ask or refresh."""
 
     def __init__(self, path: Path, hall: str) -> None:
         self._file = WatchedFile(path, lambda text: parse_registry(text, hall))
 
-    def refresh(self, now_s: float) -> bool:
+    def refresh(self, now_s: float, at_once: bool = False) -> bool:
         """See WatchedFile.refresh."""
-        return self._file.refresh(now_s)
+        return self._file.refresh(now_s, at_once)
 
     @property
     def healthy(self) -> bool:

@@ -10,6 +10,7 @@ from gateway.dead_letters import DeadLetters
 from gateway.ledger import Ledger
 from gateway.logs import Log
 from gateway.metrics import Metrics
+from gateway.operator_log import RETENTION, OperatorLog
 from gateway.quarantine import Quarantine
 from gateway.retention import DAY_S, RECORD_KINDS, RetentionRule, Step
 from gateway.timeseries import TimeSeries
@@ -37,6 +38,7 @@ class Retention:
         followers: Sequence[str],
         utc_offset_s: int,
         metrics: Metrics,
+        log: OperatorLog,
     ) -> None:
         self._rule = rule
         self._ledger = ledger
@@ -46,6 +48,7 @@ class Retention:
         self._followers = followers
         self._utc_offset_s = utc_offset_s
         self._metrics = metrics
+        self._operator_log = log
 
     def run(self, now_s: int) -> Mapping[str, int]:
         """Take away what is too old at `now_s`; how much of each kind went."""
@@ -63,6 +66,7 @@ class Retention:
             self._metrics.count("removed", removed[kind], kind=kind)
         if removed.total():
             _log.info("what was too old is removed", count=removed.total(), through=ready)
+            self._operator_log.note("gateway", RETENTION, "", **+removed)
         return removed
 
     def _step(self, kind: str, cutoff_s: int, ready: int, day: int) -> Callable[[Connection], Step]:

@@ -266,3 +266,26 @@ removal = Table(
     Column("day", Integer, nullable=False),  # of the hall, on which it was removed
     Index("removal_stream", "device", "stream", "first"),
 )
+
+# What operators did, each line hashed onto the one before, see gateway.operator_log. Only ever appended to; the oldest
+# leave after years behind a line that says so.
+operator_action = Table(
+    "operator_action",
+    metadata,
+    Column("number", Integer, primary_key=True),  # 1, 2, 3, … without a gap
+    Column("at_s", Integer, nullable=False),  # hall time, UTC seconds
+    Column("actor", String(32), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("subject", String(96), nullable=False),
+    Column("details_json", String, nullable=False),
+    Column("previous", LargeBinary(32), nullable=False),  # hash of the line before
+    Column("hash", LargeBinary(32), nullable=False),
+)
+
+# How the operator log has last described a device, a key or the configuration: what differs from it is a new line.
+operator_known = Table(
+    "operator_known",
+    metadata,
+    Column("subject", String(96), primary_key=True),
+    Column("state_json", String, nullable=False),
+)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from gateway import api, dead_letters, keys, live, timeseries, tokens
+from gateway import api, dead_letters, keys, live, metric_words, timeseries, tokens
 from gateway.admission import Admission
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
@@ -27,10 +27,13 @@ from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.mqtt_link import MqttLink
 from gateway.opening import Opener
+from gateway.operators import Operators
 from gateway.orders import Orders
+from gateway.parts import GatewayParts
 from gateway.projection import Projection
 from gateway.pseudonym import Pseudonyms
 from gateway.quarantine import Quarantine
+from gateway.readmission import Readmission
 from gateway.registry import Registry, RosterFile
 from gateway.releases import Releases
 from gateway.retention_run import Retention
@@ -49,30 +52,6 @@ PROJECTION_STOP_S = 0.3
 WEB_STOP_S = 1.5
 # How often the main thread looks whether the others live.
 WATCH_S = 0.5
-
-_METRICS = {
-    "records": "Records committed to the ledger, each counted once.",
-    "duplicate": "Records offered again with the same payload.",
-    "equivocation": "Records offered again with another payload: the device contradicts itself.",
-    "heartbeats": "Heartbeats taken.",
-    "refused": "Messages kept in quarantine, by reason.",
-    "flagged": "Records stored with a mark, and gaps that began, by rule; none that tells a level.",
-    "receipts": "Receipts handed to the broker.",
-    "commands": "Commands handed to the broker.",
-    "orders": "Orders that technicians gave, by order.",
-    "updates": "Notices and chunks of releases handed to the broker, by kind of device and step.",
-    "releases": "Releases in the folder that can be offered, expired ones included.",
-    "downlink_dropped": "Messages down that were dropped; devices ask again.",
-    "dropped": "Messages dropped unread, beyond their device's share: without receipt an honest one sends again.",
-    "inbox_full": "Times the intake made the broker wait.",
-    "commit_failed": "Batches that could not be written at the first try.",
-    "removed": "Rows that retention took away or emptied, by kind.",
-    "round_failures": "Daily tasks that failed and are tried again.",
-    "ledger_commit": "One commit with its sync.",
-    "intake_pending": "Messages taken from the broker and not yet on disk.",
-    "ledger_position": "Position of the newest record.",
-    "broker_connected": "1 while the broker delivers.",
-}
 
 _log = Log("service")
 
@@ -118,6 +97,8 @@ class Gateway:
         )
         self._intake = self._make_intake(suite, channels, secrets.central_public)
         self._describe()
+        publics = keys.publics(secrets, configuration, suite)
+        self.operators = Operators(self.ledger, self._registry, self._roster, configuration, publics, self._refresh)
         self._make_outer(api_tokens)
 
     def _make_releases(self, suite: HostSuite) -> Releases:
@@ -128,8 +109,7 @@ class Gateway:
 
     def _describe(self) -> None:
         """What a person who reads /metrics wants to know."""
-        for name, text in _METRICS.items():
-            self.metrics.describe(name, text)
+        metric_words.describe(self.metrics)
         self.metrics.watch("intake_pending", self._intake.pending)
         self.metrics.watch("ledger_position", self.ledger.last_position)
         self.metrics.watch("broker_connected", lambda: int(self._link.connected))
@@ -154,11 +134,12 @@ class Gateway:
             facts,
         )
         self._quarantine = Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max)
+        self._admission = Admission(self._quarantine, self._desk.book, History(configuration.rules))
         return Intake(
             opener,
             IdentitySeal(configuration.hall, central_public),
             self.ledger,
-            Admission(self._quarantine, self._desk.book, History(configuration.rules)),
+            self._admission,
             self._clock,
             self._downlink.committed,
             self._refresh,
@@ -218,10 +199,12 @@ class Gateway:
             [name for name in self._projections if name != "live"],
             utc_offset_s,
             self.metrics,
+            self.operators.log,
         )
         tasks: dict[str, Callable[[int], object]] = {
             "pseudonym key": lambda now_s: self._pseudonyms.rotate(),
             "retention": old.run,
+            "operator log": self.operators.compact,
             "traces": lambda now_s: self.ledger.erase_traces(),
         }
         return DailyRound(self._clock, utc_offset_s, tasks, self.metrics)
@@ -242,16 +225,25 @@ class Gateway:
         self._dead_letters = dead_letters.open_list(ledger_file.with_name("dead-letters.db"))
         self._opened.callback(self._dead_letters.close)
         self._forwarder = Forwarder(
-            self._configuration.hall, client, self._dead_letters, self.metrics, self._clock.now_s
+            self._configuration.hall,
+            client,
+            self._dead_letters,
+            self.metrics,
+            self._clock.now_s,
+            self.operators.log.head,
         )
+        self.operators.forward(self._forwarder.tell_head)
         self._projections["central"] = self._project("central", self.ledger.cursor("central"), self._forwarder.take)
 
-    def _parts(self, api_tokens: ApiTokens) -> api.GatewayParts:
-        return api.GatewayParts(
+    def _parts(self, api_tokens: ApiTokens) -> GatewayParts:
+        return GatewayParts(
             ledger=self.ledger,
             registry=self._registry,
             visits=self._desk.visits,
-            orders=Orders(self._registry, self._downlink, self._clock),
+            orders=Orders(self._registry, self._downlink, self._clock, self.operators.log),
+            readmission=self._readmission(),
+            operator_log=self.operators.log,
+            token_use=self.operators.token_use,
             timeseries=self._timeseries,
             feed=self._feed,
             metrics=self.metrics,
@@ -261,6 +253,17 @@ class Gateway:
             intake_pending=self._intake.pending,
             vital=self._vital(),
             outside=self._outside(),
+        )
+
+    def _readmission(self) -> Readmission:
+        return Readmission(
+            self._configuration.hall,
+            self._registry,
+            self.ledger,
+            self._intake,
+            self._admission,
+            self.operators.log,
+            self.metrics,
         )
 
     def _vital(self) -> Mapping[str, Callable[[], bool]]:
@@ -300,6 +303,7 @@ class Gateway:
         self._web.start()
         for projection in self._projections.values():
             projection.start()
+        self.operators.start()
         self._downlink.start()
         self._desk.start()
         self._intake.start()
@@ -324,16 +328,15 @@ class Gateway:
         self._stop_projections()
         link.join(DOWNLINK_STOP_S)
         web.join(WEB_STOP_S)
+        self.operators.finish()
         self._opened.close()
         _log.info("gateway stopped", pending=self._intake.pending())
         return committed
 
     def _stop_projections(self) -> None:
         """All at once: what is left stays in the ledger for the next start."""
-        stopping = [
-            threading.Thread(target=projection.stop, args=(PROJECTION_STOP_S,), daemon=True)
-            for projection in self._projections.values()
-        ]
+        stops = [one.stop for one in self.operators.periodics] + [one.stop for one in self._projections.values()]
+        stopping = [threading.Thread(target=stop, args=(PROJECTION_STOP_S,), daemon=True) for stop in stops]
         for thread in stopping:
             thread.start()
         if self._forwarder is not None:

@@ -15,8 +15,8 @@ class ApiTokens:
     """Who may ask what of the API; where a token is None, nobody may."""
 
     business: str | None = field(default=None, repr=False)  # visits
-    audit: str | None = field(default=None, repr=False)  # counts of the stores
-    technician: str | None = field(default=None, repr=False)  # orders to devices
+    audit: str | None = field(default=None, repr=False)  # counts of the stores, operator log
+    technician: str | None = field(default=None, repr=False)  # orders to devices, quarantine
 
 
 def of_api(configuration: GatewayConfiguration) -> ApiTokens:

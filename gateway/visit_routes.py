@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from gateway import http_errors, matter
 from gateway.bearer import bearer
 from gateway.matter import Item, Matter
-from gateway.metrics import Metrics
+from gateway.parts import GatewayParts
 from gateway.visit import Visit, VisitRefused
-from gateway.visits import Visits
 from protocol.rating import VISIT_CHARS_MAX
 
 _STATUSES = {"window": 404, "busy": 503, "visit_differs": 409, "visit_answered": 409}
@@ -91,9 +90,10 @@ class VisitRequest(ItemRequest):
         return said or None
 
 
-def add(app: FastAPI, visits: Visits, token: str | None, metrics: Metrics) -> None:
-    """Add the routes; `token` is the business system's."""
-    business = [Depends(bearer(token, "visits_closed", metrics))]
+def add(app: FastAPI, parts: GatewayParts) -> None:
+    """Add the routes, for the holder of the business system's token."""
+    visits, metrics = parts.visits, parts.metrics
+    business = [Depends(bearer(parts, "business", "visits_closed"))]
 
     @app.post("/api/v1/visits", dependencies=business)
     def open_visit(asked: VisitRequest) -> dict[str, object]:

@@ -127,7 +127,8 @@ class _Builder:
         self._report(
             "          audit.token to whoever compares the counts of devices and stores, to nobody at a window,"
         )
-        self._report("          technician.token to whoever enrols fingers and takes devices out of service")
+        self._report("          technician.token to whoever enrols fingers, takes devices out of service,")
+        self._report("          and takes back from quarantine what was refused")
         return HallFacts(
             hall=self._plan.hall,
             broker_host=addresses.broker_host,

@@ -91,6 +91,11 @@ def create(parts: CentralParts) -> FastAPI:
         key = request.headers.get("idempotency-key")
         return await run_in_threadpool(_answer, parts, body, request.headers.get("content-encoding"), key)
 
+    @app.get("/api/v1/operator-heads")
+    def operator_heads(request: Request) -> dict[str, object]:
+        _authorise(request, parts.token)
+        return {"heads": [{"number": number, "hash": digest} for number, digest in parts.store.operator_heads()]}
+
     @app.get("/api/v1/summary")
     def summary(request: Request) -> dict[str, object]:
         _authorise(request, parts.token)
@@ -124,13 +129,15 @@ async def _body(request: Request) -> bytes:
 
 
 def _answer(parts: CentralParts, body: bytes, encoding: str | None, key: str | None) -> Response:
-    batch, entries = _read(parts.hall, body, encoding)
+    batch, entries, head = _read(parts.hall, body, encoding)
     if key != batch:
         raise RequestError(400, "Idempotency-Key is not the batch")
     fault = parts.faults.next({str(one.get("device")) for one in entries})
     parts.sleep(fault.delay_s)
     if fault.mode == "error":
         raise RequestError(fault.status, "told to fail")
+    if head is not None:
+        parts.store.take_operator_head(*head)
     verdicts = _take(parts, entries, fault)
     if fault.mode == "lost_answer":
         raise RequestError(fault.status, "told to lose the answer")
@@ -139,11 +146,11 @@ def _answer(parts: CentralParts, body: bytes, encoding: str | None, key: str | N
     return JSONResponse({"verdicts": verdicts})
 
 
-def _read(hall: str, body: bytes, encoding: str | None) -> tuple[str, list[dict[str, Any]]]:
-    """(batch id, entries) of a request body. Raises RequestError."""
+def _read(hall: str, body: bytes, encoding: str | None) -> tuple[str, list[dict[str, Any]], tuple[int, str] | None]:
+    """(batch id, entries, (number, hash) of the operator log's end) of a request body. Raises RequestError."""
     try:
         asked = json.loads(_plain(body, encoding))
-        batch, entries = asked["batch"], asked["records"]
+        batch, entries, head = asked["batch"], asked["records"], _head(asked.get("operator_log"))
         if asked["hall"] != hall:
             raise RequestError(403, "hall")
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -152,7 +159,17 @@ def _read(hall: str, body: bytes, encoding: str | None) -> tuple[str, list[dict[
         raise RequestError(400, "not a batch")
     if len(entries) > BATCH_RECORDS_MAX:
         raise RequestError(413, "too many records")
-    return batch, entries
+    return batch, entries, head
+
+
+def _head(stated: Any) -> tuple[int, str] | None:
+    """The end of the operator log; None where a hall states none. Raises ValueError, KeyError or TypeError."""
+    if stated is None:
+        return None
+    number, digest = stated["number"], stated["hash"]
+    if not isinstance(number, int) or not 0 <= number < 1 << 63 or len(bytes.fromhex(digest)) != 32:
+        raise ValueError("operator_log")
+    return number, digest
 
 
 def _plain(body: bytes, encoding: str | None) -> bytes:

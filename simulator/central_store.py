@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS record (
     kind INTEGER NOT NULL, level INTEGER, digest BLOB NOT NULL, prev BLOB NOT NULL, evidence BLOB NOT NULL,
     disclosed INTEGER NOT NULL, pseudonym TEXT, item_code TEXT, stored_real_s REAL NOT NULL,
     UNIQUE (device, stream, seq));
+CREATE TABLE IF NOT EXISTS operator_head (number INTEGER PRIMARY KEY, hash TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS offered (what TEXT PRIMARY KEY, count INTEGER NOT NULL);
 """
 _STREAMS = """
@@ -39,6 +40,7 @@ class CentralStore:
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
+        self._below = 0  # batches in a row whose operator log ended below what it had
         self._connection = sqlite3.connect(str(path or ":memory:"), check_same_thread=False, isolation_level=None)
         # Durable before the verdict: the gateway forgets nothing, but it does not offer again what we called stored.
         self._connection.execute("PRAGMA journal_mode=WAL")
@@ -85,6 +87,35 @@ class CentralStore:
             self._count("flag: " + flag)
         return STORED
 
+    def take_operator_head(self, number: int, digest: str) -> None:
+        """Note the end of the hall's operator log, as a batch has stated it. digest: 64 hex digits.
+
+        Counts "log changed" when the line of that number had another hash, and "log shrank" when the log ends below
+        what it had: for the second batch in a row, for one may have been under way when a newer one arrived.
+        """
+        with self._lock:
+            kept = self._rows("SELECT hash FROM operator_head WHERE number = ?", number)
+            ((newest,),) = self._rows("SELECT coalesce(max(number), 0) FROM operator_head")
+            if number >= newest:
+                self._below = 0
+                self._connection.execute("INSERT OR IGNORE INTO operator_head VALUES (?, ?)", (number, digest))
+            else:
+                self._below += 1
+            if self._below == 2:
+                self._count("log shrank")
+            if kept and kept[0][0] != digest:
+                self._count("log changed")
+
+    def operator_heads(self) -> list[tuple[int, str]]:
+        """All ends of the operator log that were stated, (number, hash), ascending."""
+        with self._lock:
+            return self._rows("SELECT number, hash FROM operator_head ORDER BY number")
+
+    def _operator_log(self, offered: dict[str, int]) -> dict[str, object]:
+        number, digest = next(iter(self._rows("SELECT max(number), hash FROM operator_head")))
+        changed, shrank = offered.get("log changed", 0), offered.get("log shrank", 0)
+        return {"number": number or 0, "hash": digest, "changed": changed, "shrank": shrank}
+
     def _count(self, what: str) -> None:
         self._connection.execute(
             "INSERT INTO offered VALUES (?, 1) ON CONFLICT (what) DO UPDATE SET count = count + 1", (what,)
@@ -107,6 +138,7 @@ class CentralStore:
                 "sealed_removed": offered.get("sealed_removed", 0),
                 "raters": self._one("SELECT count(DISTINCT pseudonym) FROM record"),
                 "repeated_raters": self._one(_REPEATED_RATERS),
+                "operator_log": self._operator_log(offered),
                 "by_kind": self._by_kind(),
                 "levels": dict(self._rows("SELECT level, count(*) FROM record WHERE level IS NOT NULL GROUP BY level")),
                 "by_device": self._by_device(),
@@ -136,8 +168,8 @@ class CentralStore:
             found[device]["gaps"] += gaps
         return found
 
-    def _rows(self, query: str) -> list[Any]:
-        return self._connection.execute(query).fetchall()
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        return self._connection.execute(query, values).fetchall()
 
     def _one(self, query: str) -> object:
         return self._connection.execute(query).fetchone()[0]

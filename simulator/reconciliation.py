@@ -131,6 +131,7 @@ def complaints(look: Look, devices: Iterable[str], whole: Line) -> list[str]:
     silent = [device for device in devices if device not in look.statuses]
     strange = sorted(look.stored_devices() - set(devices))
     above = look.central
+    operators = above.get("operator_log", _NOTHING)
     found = {
         "nobody pressed anything": not whole.pressed,
         "the gateway does not answer": not look.gateway,
@@ -140,6 +141,7 @@ def complaints(look: Look, devices: Iterable[str], whole: Line) -> list[str]:
         f"the central system refused records: {above.get('refused')}": above.get("refused"),
         f"identities that reached the central system unmasked: {above.get('unmasked')}": above.get("unmasked"),
         f"two records under one number: {above.get('equivocations')}": above.get("equivocations"),
+        f"the operator log was tampered with: {operators}": operators.get("changed") or operators.get("shrank"),
         f"links of the chain broken at the central system: {above.get('broken_links')}": above.get("broken_links"),
     }
     return [sentence for sentence, wrong in found.items() if wrong]

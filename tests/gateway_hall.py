@@ -23,9 +23,11 @@ from gateway.ledger import Ledger
 from gateway.masking import MaskingRule
 from gateway.metrics import Metrics
 from gateway.opening import Arrival, Opener
+from gateway.operator_log import OperatorLog
 from gateway.orders import Orders
 from gateway.pseudonym import Pseudonyms
 from gateway.quarantine import Quarantine
+from gateway.readmission import Readmission
 from gateway.registry import Registry, RosterFile
 from gateway.releases import Releases
 from gateway.rule_settings import USUAL
@@ -112,6 +114,7 @@ class GatewayHall:
             lambda: self.linked,
             self.metrics,
         )
+        self.operator_log = OperatorLog(self.ledger, self.clock)
         self.admission = Admission(Quarantine(*quarantine), self.book, History(self.rules))
         self.outcomes = []
         self.pseudonyms = Pseudonyms(self.ledger, self.clock, 60 * self.desired[0].utc_offset_min)
@@ -133,7 +136,16 @@ class GatewayHall:
             self.ledger, self.book, self.registry, self.downlink, self.clock, 60, self._library, self.rate_parts_of
         )
         self.watch = VisitWatch(self.ledger, self.book, self.visits, self.metrics)
-        self.orders = Orders(self.registry, self.downlink, self.clock)
+        self.orders = Orders(self.registry, self.downlink, self.clock, self.operator_log)
+        self.readmission = Readmission(
+            HALL,
+            self.registry,
+            self.ledger,
+            self.intake,
+            self.admission,
+            self.operator_log,
+            self.metrics,
+        )
 
     def _library(self):
         return self.library
@@ -162,7 +174,7 @@ class GatewayHall:
             arrivals.append(Arrival(on or device.topic, message, retained, self.clock.now_ms()))
         batch = self.intake.prepare(arrivals)
         outcome = self.ledger.write(lambda connection: self.admission.admit(connection, batch)).result()
-        self.intake._done(batch, outcome)
+        self.intake.done(batch, outcome)
         return outcome
 
     def down(self, device, count, timeout_s=10):

@@ -54,7 +54,9 @@ def test_the_central_system_is_told_the_marks_of_every_record(hall, hall_dir, tm
     )
     letters = DeadLetters(tmp_path / "dead-letters.db")
     with CentralDouble(hall, hall_dir) as double, double.client() as client:
-        Forwarder("yongxing", client, letters, hall.metrics, hall.clock.now_s).take(hall.records())
+        Forwarder("yongxing", client, letters, hall.metrics, hall.clock.now_s, hall.operator_log.head).take(
+            hall.records()
+        )
         summary = double.summary()
     letters.close()
     counted = {}

@@ -54,7 +54,7 @@ def fill(hall, count=10):
 
 
 def forwarder(hall, client, dead_letters):
-    return Forwarder("yongxing", client, dead_letters, hall.metrics, hall.clock.now_s)
+    return Forwarder("yongxing", client, dead_letters, hall.metrics, hall.clock.now_s, hall.operator_log.head)
 
 
 def test_a_page_arrives_with_signatures_and_sealed_identities(hall, double, dead_letters):
@@ -270,3 +270,74 @@ def test_dead_letters_are_bounded_and_what_found_no_place_is_counted(tmp_path):
     assert letters.add([letter(4)]) == 1
     assert len(letters.page()) == 2
     letters.close()
+
+
+# --- The end of the operator log.
+
+
+def operate(hall, count=1):
+    """`count` lines; the head afterwards."""
+    for _ in range(count):
+        hall.operator_log.note("technician", "order", "c-001")
+    return hall.operator_log.head()
+
+
+def kept(double):
+    with double.client() as client:
+        heads = client.get("/api/v1/operator-heads").raise_for_status().json()["heads"]
+    return [(one["number"], one["hash"]) for one in heads]
+
+
+def test_every_batch_takes_the_end_of_the_operator_log_along(hall, double, dead_letters):
+    page = fill(hall, 3)
+    with double.client() as client:
+        sender = forwarder(hall, client, dead_letters)
+        sender.take(page[:3])
+        first = operate(hall, 3)
+        sender.take(page[3:])
+    assert kept(double) == [(0, "00" * 32), (3, first.hash.hex())]
+    told = double.summary()["operator_log"]
+    assert told == {"number": 3, "hash": first.hash.hex(), "changed": 0, "shrank": 0}
+
+
+def test_without_records_the_end_of_the_operator_log_goes_alone_and_once(hall, double, dead_letters):
+    head = operate(hall, 2)
+    with double.client() as client:
+        sender = forwarder(hall, client, dead_letters)
+        sender.tell_head()
+        sender.tell_head()
+        assert hall.metrics.value("forward_requests", status=200) == 1
+        sender.take(fill(hall, 2))
+        sender.tell_head()
+        assert hall.metrics.value("forward_requests", status=200) == 2
+        double.fail("error", status=400)
+        operate(hall)
+        with pytest.raises(UnavailableError, match="http_400"):
+            sender.tell_head()
+    assert kept(double) == [(2, head.hash.hex())]
+
+
+def test_a_log_that_was_written_anew_is_found_at_the_central_system(hall, double, dead_letters):
+    page = fill(hall, 3)
+    operate(hall, 3)
+    with double.client() as client:
+        sender = forwarder(hall, client, dead_letters)
+        sender.take(page)
+        hall.ledger.write(
+            lambda connection: connection.exec_driver_sql("DELETE FROM operator_action WHERE number >= 2") and None
+        ).result()
+        sender.take(page)
+        assert double.summary()["operator_log"]["shrank"] == 0  # may have been on its way when a newer one came
+        sender.take(page)
+        assert double.summary()["operator_log"]["shrank"] == 1
+        hall.real.now_s += 60
+        operate(hall, 2)
+        sender.take(page)
+    assert double.summary()["operator_log"]["changed"] == 1
+
+
+def test_a_batch_that_was_late_accuses_nobody(double):
+    store = double.store
+    for number, digest in ((5, "aa"), (4, "bb"), (6, "cc"), (3, "dd"), (6, "cc")):
+        store.take_operator_head(number, digest * 32)
+    assert double.summary()["operator_log"] == {"number": 6, "hash": "cc" * 32, "changed": 0, "shrank": 0}

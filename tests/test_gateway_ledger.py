@@ -84,6 +84,8 @@ SINCE_THE_THIRD = (
     "ALTER TABLE visit DROP COLUMN seq",
     "DROP TABLE pseudonym_key",
     "DROP TABLE removal",
+    "DROP TABLE operator_action",
+    "DROP TABLE operator_known",
 )
 
 

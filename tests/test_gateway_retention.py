@@ -38,7 +38,7 @@ class Kept(GatewayHall):
         self.rater, self.clock_device = self.devices.values()
         self.timeseries = timeseries.open_store(folder / "timeseries.duckdb")
         self.letters = dead_letters.open_list(folder / "dead-letters.db")
-        self.quarantine = self.admission._quarantine
+        self.quarantine = self.admission.quarantine
 
     def forward(self, position=None, names=("timeseries", "central")):
         for name in names:
@@ -51,7 +51,15 @@ class Kept(GatewayHall):
         rule = dataclasses.replace(rule, **kinds)
         followers = ("timeseries", "central")
         made = Retention(
-            rule, self.ledger, self.quarantine, self.timeseries, self.letters, followers, CHINA_S, self.metrics
+            rule,
+            self.ledger,
+            self.quarantine,
+            self.timeseries,
+            self.letters,
+            followers,
+            CHINA_S,
+            self.metrics,
+            self.operator_log,
         )
         return {kind: count for kind, count in made.run(self.clock.now_s()).items() if count}
 
@@ -282,7 +290,7 @@ def test_contradictions_old_heartbeats_and_dead_letters_go_in_their_time(hall):
 
 
 def test_quarantine_is_emptied_by_time_and_counted_and_its_bounds_still_hold(hall):
-    hall.quarantine = hall.admission._quarantine = Quarantine(3, 1 << 20)
+    hall.quarantine = hall.admission.quarantine = Quarantine(3, 1 << 20)
     hall.take(*(flip(hall.rater.rating(5), -number) for number in range(1, 4)))
     hall.real.now_s += 6 * DAY_S
     hall.take(b"a younger one")
@@ -299,6 +307,10 @@ def test_what_went_is_counted_by_kind(hall):
     hall.forward()
     hall.remove(days=51, ratings=50)
     assert 'hallseal_removed_total{kind="ratings"} 2' in hall.metrics.text()
+    (line,) = hall.operator_log.lines_after(0, 9)
+    assert (line.actor, line.action, line.details) == ("gateway", "retention", '{"ratings":2}')
+    hall.remove(ratings=50)
+    assert hall.operator_log.head().number == 1  # nothing went, nothing is told
 
 
 def test_a_run_is_an_unbroken_row_of_numbers_of_one_stream():

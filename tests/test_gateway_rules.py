@@ -59,7 +59,8 @@ def tripped(hall, name, level):
 
 
 def test_every_rule_is_driven_by_a_message():
-    assert set(rules.RULES) == set(TRIPS.values())
+    # The message of "readmitted" comes out of quarantine: test_gateway_readmission drives it, over all levels.
+    assert set(rules.RULES) == set(TRIPS.values()) | {"readmitted"}
 
 
 @pytest.mark.parametrize("name", TRIPS)

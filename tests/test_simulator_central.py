@@ -185,6 +185,14 @@ def test_only_the_hall_with_the_token_is_heard(hall, double):
 
 def test_a_body_that_is_no_batch_is_refused(double):
     bodies = [b"", b"{", b"[]", b'{"hall":"yongxing"}', b'{"hall":"yongxing","batch":1,"records":3}']
+    heads = [
+        "{}",
+        "[]",
+        '{"number":-1,"hash":"%s"}' % ("00" * 32),
+        '{"number":1,"hash":"00"}',
+        '{"number":"1","hash":""}',
+    ]
+    bodies += [b'{"hall":"yongxing","batch":"b1","records":[],"operator_log":%s}' % one.encode() for one in heads]
     with double.client() as client:
         answers = [client.post("/api/v1/records", content=body, headers={"Idempotency-Key": "b1"}) for body in bodies]
     assert [answer.status_code for answer in answers] == [400] * len(bodies)

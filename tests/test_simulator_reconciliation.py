@@ -218,6 +218,17 @@ def test_what_the_central_system_found_wrong_is_no_good_end(what):
     assert hall.closing().complaints() == ["the central system refused records: {'signature': 2}"]
 
 
+@pytest.mark.parametrize("how", ["changed", "shrank"])
+def test_an_operator_log_that_the_central_system_found_tampered_with_is_no_good_end(how):
+    hall = Hall()
+    hall.central["operator_log"] = {"number": 3, "hash": "00" * 32, "changed": 0, "shrank": 0}
+    assert hall.closing().complaints() == []
+    hall.central["operator_log"][how] = 1
+    (said,) = hall.closing().complaints()
+    assert said.startswith("the operator log was tampered with: ")
+    assert hall.closing().status() == 1
+
+
 def test_the_verdict_is_the_last_line_also_where_the_folder_is_kept():
     hall = Hall()
     lines = hall.closing().lines("somewhere")

@@ -7,8 +7,10 @@ from gateway import api
 from gateway.dead_letters import DeadLetters
 from gateway.feed import Feed
 from gateway.live import LiveView, rebuild_from
+from gateway.parts import GatewayParts
 from gateway.projection import Projection
 from gateway.timeseries import DuckTimeSeries, point_of
+from gateway.token_use import TokenUse
 from gateway.tokens import ApiTokens
 from gateway.web_server import WebServer
 
@@ -33,11 +35,15 @@ class WebHall(GatewayHall):
             "timeseries": self._projection("timeseries", self.timeseries.position(), self._write),
             "live": self._projection("live", start, self.live.take),
         }
-        parts = api.GatewayParts(
+        self.token_use = TokenUse(self.operator_log.hand_in)
+        parts = GatewayParts(
             ledger=self.ledger,
             registry=self.registry,
             visits=self.visits,
             orders=self.orders,
+            readmission=self.readmission,
+            operator_log=self.operator_log,
+            token_use=self.token_use,
             timeseries=self.timeseries,
             feed=self.feed,
             metrics=self.metrics,
