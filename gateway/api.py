@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -50,7 +50,7 @@ class GatewayParts:
     timeseries: TimeSeries
     feed: Feed
     metrics: Metrics
-    projections: Mapping[str, Projection]  # by name; those with a durable cursor: "timeseries", "central"
+    projections: Mapping[str, Projection[Any]]  # by name; those with a durable cursor: "timeseries", "central"
     dead_letters: DeadLetters | None = None
     tokens: ApiTokens = field(default_factory=ApiTokens)
     intake_pending: Callable[[], int] = lambda: 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from gateway import api, dead_letters, keys, live, timeseries, tokens
+from gateway import api, dead_letters, evidence_keys, keys, live, timeseries, tokens
 from gateway.admission import Admission
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
@@ -26,6 +26,7 @@ from gateway.ledger import Ledger, LedgerRecord
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.mqtt_link import MqttLink
+from gateway.notary import Notary
 from gateway.opening import Opener
 from gateway.orders import Orders
 from gateway.projection import Projection
@@ -182,7 +183,7 @@ class Gateway:
         self._feed = Feed(view.snapshot)
         self._dead_letters: DeadLetters | None = None
         self._forwarder: Forwarder | None = None
-        self._projections = {
+        self._projections: dict[str, Projection[LedgerRecord]] = {
             "timeseries": self._project("timeseries", self._timeseries_position(), self._write_points),
             "live": Projection(
                 "live",
@@ -196,6 +197,7 @@ class Gateway:
         if configuration.central is not None:
             self._make_forwarder(configuration.central)
         self._watch_projections()
+        self._notary = self._make_notary()
         self._round = self._make_round()
         self._web = WebServer(
             api.create(self._parts(api_tokens)),
@@ -230,7 +232,7 @@ class Gateway:
         """Where the store goes on: it ignores what it has, and a ledger from a backup knows less than it does."""
         return min(self._timeseries.position(), self.ledger.cursor("timeseries"))
 
-    def _project(self, name: str, position: int, take: Callable[..., None]) -> Projection:
+    def _project(self, name: str, position: int, take: Callable[..., None]) -> Projection[LedgerRecord]:
         return Projection(
             name, self.ledger, position, take, lambda done: self.ledger.set_cursor(name, done), self.metrics
         )
@@ -245,6 +247,18 @@ class Gateway:
             self._configuration.hall, client, self._dead_letters, self.metrics, self._clock.now_s
         )
         self._projections["central"] = self._project("central", self.ledger.cursor("central"), self._forwarder.take)
+
+    def _make_notary(self) -> Notary | None:
+        configuration = self._configuration
+        if configuration.evidence is None:
+            return None
+        own = evidence_keys.load(configuration.evidence, HostSuite())
+        book = evidence_keys.RegisterBook(own, configuration.evidence.revocations, self._registry.devices)
+        notary = Notary(configuration.hall, self.ledger, own, book, self._clock.now_s, self.metrics)
+        if configuration.central is not None:
+            central = self._projections["central"]
+            notary.forward_to(configuration.central, lambda: central.position)
+        return notary
 
     def _parts(self, api_tokens: ApiTokens) -> api.GatewayParts:
         return api.GatewayParts(
@@ -300,6 +314,8 @@ class Gateway:
         self._web.start()
         for projection in self._projections.values():
             projection.start()
+        if self._notary is not None:
+            self._notary.start()
         self._downlink.start()
         self._desk.start()
         self._intake.start()
@@ -334,6 +350,8 @@ class Gateway:
             threading.Thread(target=projection.stop, args=(PROJECTION_STOP_S,), daemon=True)
             for projection in self._projections.values()
         ]
+        if self._notary is not None:
+            stopping.insert(0, threading.Thread(target=self._notary.stop, daemon=True))
         for thread in stopping:
             thread.start()
         if self._forwarder is not None:
@@ -343,7 +361,7 @@ class Gateway:
             thread.join(1.0)
 
 
-def _keeps_up(projection: Projection) -> bool:
+def _keeps_up(projection: Projection[LedgerRecord]) -> bool:
     return projection.alive() and projection.failures == 0
 
 

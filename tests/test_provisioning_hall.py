@@ -125,7 +125,7 @@ def _scalar(path: Path) -> int:
 
 def test_every_key_of_a_hall_is_its_own(hall_dir: Path) -> None:
     numbers = [_scalar(path) for path in hall_dir.rglob("*.key")]
-    assert len(numbers) == 12 + 3 * len(DEVICES)
+    assert len(numbers) == 14 + 3 * len(DEVICES)
     assert len(set(numbers)) == len(numbers)
 
 
