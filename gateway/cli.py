@@ -9,7 +9,18 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway import configuration, item_commands, ledger_file, logs, memory_image, quarantine, readiness, rules, subject
+from gateway import (
+    configuration,
+    evidence_commands,
+    item_commands,
+    ledger_file,
+    logs,
+    memory_image,
+    quarantine,
+    readiness,
+    rules,
+    subject,
+)
 from gateway.ledger_file import LedgerError
 from gateway.registry import RegistryError
 from gateway.section import ConfigurationError
@@ -26,9 +37,12 @@ broker, keeps them in its ledger, and tells each device what is safely on disk.
   hallseal-gateway quarantine list --config gateway/gateway.toml  what was refused, and why
   hallseal-gateway subject --config gateway/gateway.toml          what is held about a visit (its number: one line)
   hallseal-gateway items import FILE --config gateway/gateway.toml  the items that the hall handles
+  hallseal-gateway export FILE --config gateway/gateway.toml      the evidence of a period, into a file
+  hallseal-gateway audit FILE --root hall-root.pem                is that file what the devices and the gateway signed?
 """
 _STATUSES = """\
 exit status: 0 done, 1 the gateway could not run or stop cleanly, 2 command or configuration is wrong (stderr says what)
+of `audit`: 0 clean, 1 something is wrong or missing, 2 a file cannot be read
 """
 
 
@@ -36,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status, see _STATUSES."""
     options = _parser().parse_args(arguments)
     try:
-        loaded = configuration.load(options.config)
+        loaded = configuration.load(options.config) if options.config is not None else None
         return int(options.act(loaded, options))
     except (ConfigurationError, RegistryError) as error:
         print(f"hallseal-gateway: {error}", file=sys.stderr)
@@ -74,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("visit", nargs="?", metavar="VISIT", help="the visit number (办件编号)")
     _finish(asked, _subject)
     _finish(item_commands.add_parser(commands), item_commands.run_import)
+    for exporting in evidence_commands.add_to(commands):
+        _finish(exporting, evidence_commands.run_export)
     return parser
 
 
