@@ -140,6 +140,7 @@ def complaints(look: Look, devices: Iterable[str], whole: Line) -> list[str]:
         f"the central system refused records: {above.get('refused')}": above.get("refused"),
         f"identities that reached the central system unmasked: {above.get('unmasked')}": above.get("unmasked"),
         f"two records under one number: {above.get('equivocations')}": above.get("equivocations"),
+        f"manifests that do not fit the records: {above.get('manifests_refused')}": above.get("manifests_refused"),
         f"links of the chain broken at the central system: {above.get('broken_links')}": above.get("broken_links"),
     }
     return [sentence for sentence, wrong in found.items() if wrong]
