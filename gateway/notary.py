@@ -140,10 +140,19 @@ class Notary:
         """State what is not stated yet, and end. What is not forwarded waits for the next start."""
         self._due.ending = True
         self._making.stop(STOP_S)
+        if not self._making.alive():
+            self._state_the_rest()
         if self._client is not None:
             self._client.close()
         if self._forwarding is not None:
             self._forwarding.stop()
+
+    def _state_the_rest(self) -> None:
+        """The thread may have looked for the last time just before everything became due."""
+        try:
+            self._making.step()
+        except Exception as error:  # it stays in the ledger, for the next start
+            _log.error("last manifest not made", error)
 
 
 _METRICS: Mapping[str, str] = {
