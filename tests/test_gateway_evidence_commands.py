@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from sealing_device import SUITE
 
 from gateway import audit, cli
 from gateway import bundle_file as kinds
+from gateway.findings import KINDS
 from gateway.ledger import Ledger
-from protocol import sign1
+from protocol import field, manifest, sign1
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -200,3 +202,24 @@ def test_an_audited_record_costs_a_few_signature_checks(morning, tmp_path, figur
     ratio = audited_s / (time.process_time() - began_s)
     figure("audit of a record, in signature checks", f"{ratio:.1f} (budget 12)")
     assert ratio < 12
+
+
+def test_the_page_explains_every_code_of_the_table():
+    shown = re.findall(r"^\| ([a-z_]+) \| (wrong|missing|note) \| (.+) \|$", _page("evidence.md"), re.MULTILINE)
+    assert shown == [tuple(kind) for kind in KINDS.values()]
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", _page("evidence.zh-CN.md"))) - {"export", "audit"}
+    assert named <= set(KINDS)
+
+
+def test_the_page_explains_every_field_of_a_manifest():
+    shown = re.findall(r"^\| ([0-9, ]+) \| ([a-z_, ]+) \|", _page("evidence.md"), re.MULTILINE)
+    found = {
+        (int(number), name.strip())
+        for numbers, names in shown
+        for number, name in zip(numbers.split(","), names.split(","), strict=True)
+    }
+    assert found == {(key, name) for key, name, *_ in field.rows(manifest.ROWS)}
+
+
+def _page(name):
+    return (REPOSITORY / "docs" / name).read_text("utf-8")
