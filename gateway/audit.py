@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from gateway import bundle_file as kinds
 from gateway import seal
+from gateway.audit_annotations import Annotations
 from gateway.audit_files import AuditFile, is_bytes, is_standing
 from gateway.audit_manifests import Chain
 from gateway.audit_records import Checked, RecordCheck, Signed, masking_of
@@ -49,6 +50,7 @@ class Report(NamedTuple):
     presses: int
     ratings: int
     refused: dict[str, int]
+    annotations: int
     opened: bool  # sealed parts were opened
     findings: Findings
 
@@ -79,6 +81,9 @@ class _Audit:
         for file in files:
             trust.learn(file.certificates(), [crl for _, crl in file.registers()], self._findings)
         self._check = self._make_check(files[-1])
+        self._annotations = Annotations(trust, self._findings)
+        for values in (one for file in files for one in file.opening[kinds.ANNOTATION]):
+            self._annotations.add(values)
         self._heads = self._read_heads()
         self._streams = Streams(self._heads, self._findings)
         self._chain = Chain(files[0].first_number - 1, files[0].link, trust, self._findings)
@@ -188,6 +193,8 @@ class _Audit:
         device, stream, seq = one.identity if content is not None else (None, None, None)
         for code, detail in one.signed.troubles:
             self._findings.add(code, device, stream, seq, detail=detail)
+        if content is not None:
+            self._annotations.compare(one.identity, one.signed.digest)
         if self._chain.record(one) and content is not None:
             self._streams.add(content, one.signed.digest, one.signed.verified)
 
@@ -235,6 +242,7 @@ class _Audit:
             presses=presses,
             ratings=ratings,
             refused=dict(followed.refused),
+            annotations=self._annotations.count,
             opened=self._central is not None,
             findings=self._findings,
         )

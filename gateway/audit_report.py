@@ -64,6 +64,7 @@ def _counts(report: Report) -> str:
         "wrong masks": counted["mask"] + counted["mask_differs"],
         "missing manifests": counted["manifest_missing"],
         "refused messages": sum(report.refused.values()),
+        "annotations": report.annotations,
     }
     return ", ".join(f"{name}: {count}" for name, count in parts.items())
 
@@ -130,6 +131,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "presses": report.presses,
         "ratings": report.ratings,
         "refused": report.refused,
+        "annotations": report.annotations,
         "sealed_parts_opened": report.opened,
         "counts": dict(report.findings.counts),
         "findings": [{"severity": KINDS[one.code].severity, **one._asdict()} for one in report.findings.kept()],

@@ -6,7 +6,7 @@ It reads one snapshot of the ledger, also of a gateway that runs, manifest by ma
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select, tuple_
 
 from gateway import manifests, schema, seal
 from gateway.bundle_file import (
+    ANNOTATION,
     CERTIFICATE,
     EQUIVOCATION,
     HEAD,
@@ -54,6 +55,7 @@ class Exporter(NamedTuple):
     masking: MaskingRule
     now_s: int
     operator_head: manifests.OperatorHead = lambda connection: None
+    annotations: Callable[[Connection], Iterable[bytes]] = lambda connection: ()  # statements, from the first on
 
 
 class Exported(NamedTuple):
@@ -126,6 +128,8 @@ class _Export:
             self._heartbeats()
         self._equivocations()
         self._standings(before.position)
+        for statement in self._exporter.annotations(self._connection):
+            self._out.add(ANNOTATION, statement)
         end = self._manifests(before, last)
         if open_end:
             self._tail_of(end)

@@ -54,6 +54,7 @@ _TABLE = (
     Kind("unstated", WRONG, "no manifest states this record"),
     Kind("root", WRONG, "what devices signed is not what the manifest states, though the numbers are the same"),
     Kind("words", WRONG, "what the gateway says of records (time, flags, masks, sealed part) is not what it stated"),
+    Kind("annotation", WRONG, "an annotation that the gateway did not sign, out of its place, or of another record"),
     Kind("mask", WRONG, "a masked field shows what it should hide"),
     Kind("mask_differs", WRONG, "the masked field is not the mask of what the visitor entered"),
     Kind("sealed", WRONG, "the sealed part is not what the device signed"),

@@ -18,6 +18,8 @@ from protocol.sign1 import KID_BYTES
 
 # A hall of 10 000 devices, each of which was enrolled a second time.
 CERTIFICATES_MAX = 20_000
+# What keys of the gateway are certified for, by the root itself.
+_OF_GATEWAYS = (purpose.MANIFESTS, purpose.ANNOTATIONS)
 
 
 class TrustError(Exception):
@@ -53,7 +55,7 @@ class Trust:
             raise TrustError("is no root certificate of a hall; take ca/root.pem of the hall") from None
         self._seen: set[bytes] = set()
         self._authorities: list[x509.Certificate] = []
-        self._gateways: list[Certified] = []
+        self._gateways: dict[str, list[Certified]] = {use: [] for use in _OF_GATEWAYS}
         self._devices: dict[str, list[Certified]] = {}
         self._revoked_s: dict[int, int] = {}
 
@@ -69,9 +71,9 @@ class Trust:
         for der in dict.fromkeys(revocations):
             self._revoke(der, findings)
 
-    def gateway_keys(self, kid: bytes) -> list[Any]:
-        """Keys of the gateway with this id."""
-        return [one.public for one in self._gateways if one.kid == kid]
+    def gateway_keys(self, kid: bytes, use: str = purpose.MANIFESTS) -> list[Any]:
+        """Keys of the gateway with this id, certified for `use` (of protocol.purpose)."""
+        return [one.public for one in self._gateways[use] if one.kid == kid]
 
     def device(self, name: str) -> list[Certified]:
         """The certified keys of a device; [] for one that the hall never certified."""
@@ -110,9 +112,9 @@ class Trust:
         if not _is_leaf(certificate):
             self._check(certificate, [self._root], purpose.RECORDS)
             self._authorities.append(certificate)
-        elif _purposes(certificate) == [purpose.MANIFESTS]:
-            self._check(certificate, [self._root], purpose.MANIFESTS)
-            self._gateways.append(_certified(certificate, "", ""))
+        elif (use := next(iter(_purposes(certificate)), "")) in self._gateways:
+            self._check(certificate, [self._root], use)
+            self._gateways[use].append(_certified(certificate, "", ""))
         else:
             self._check(certificate, self._authorities, purpose.RECORDS)
             name = _text(certificate.subject, NameOID.COMMON_NAME)

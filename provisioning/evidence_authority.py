@@ -20,7 +20,6 @@ EVIDENCE_NAME = "Hallseal evidence authority"
 GATEWAY_NAME = "gateway evidence"
 
 _RECORDS = x509.ObjectIdentifier(purpose.RECORDS)
-_MANIFESTS = x509.ObjectIdentifier(purpose.MANIFESTS)
 
 
 def make(hall: str, root: Certified, now: datetime.datetime) -> Certified:
@@ -32,10 +31,12 @@ def make(hall: str, root: Certified, now: datetime.datetime) -> Certified:
     return Certified(sign(builder, root), key)
 
 
-def certify_gateway(hall: str, public: bytes, root: Certified, now: datetime.datetime) -> x509.Certificate:
-    """The gateway's key for manifests (65 bytes), certified by the root: no technician can make another one."""
+def certify_gateway(
+    hall: str, public: bytes, root: Certified, now: datetime.datetime, use: str = purpose.MANIFESTS
+) -> x509.Certificate:
+    """A key of the gateway (65 bytes) for manifests or annotations, by the root: no technician can make another one."""
     builder = draft(name_of(hall, GATEWAY_NAME), _key(public), now, _end(root))
-    return sign(as_leaf(builder, _MANIFESTS, critical=True), root)
+    return sign(as_leaf(builder, x509.ObjectIdentifier(use), critical=True), root)
 
 
 def certify_device(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from protocol import release
+from protocol import purpose, release
 from protocol.suite_host import HostSuite
 from provisioning import (
     authority,
@@ -126,7 +126,7 @@ class _Builder:
         self._secret("gateway/agreement.key", agreement)
         self._secret("gateway/command.key", command)
         self._public("gateway/central.pub", central_public)
-        self._gateway_evidence()
+        self._gateway_evidence(command)
         name = gateway_settings.CLIENT_NAME
         self._pair("gateway/tls", authority.issue_client(self._plan.hall, name, self._enrolment, self._now))
         page = authority.issue_server(self._plan.hall, name, self._plan.hosts(), self._root, self._now)
@@ -155,14 +155,22 @@ class _Builder:
             release_keys=release_keys,
         )
 
-    def _gateway_evidence(self) -> None:
-        """The key for manifests, what certifies it and the devices' keys, and an empty list of revocations."""
+    def _gateway_evidence(self, command: bytes) -> None:
+        """The key for manifests, what certifies it and the devices' keys, and an empty list of revocations.
+
+        command: the private key whose annotations an audit shall believe as well.
+        """
         private = self._suite.generate_private()
-        public = device_keys.public_of(self._suite, private)
-        certificate = evidence_authority.certify_gateway(self._plan.hall, public, self._root, self._now)
+        certificates = [
+            evidence_authority.certify_gateway(
+                self._plan.hall, device_keys.public_of(self._suite, key), self._root, self._now, use
+            )
+            for key, use in ((private, purpose.MANIFESTS), (command, purpose.ANNOTATIONS))
+        ]
         revocations = evidence_authority.revocations({}, self._evidence, self._now)
         self._secret("gateway/evidence.key", private)
-        self._public("gateway/evidence.pem", certificate.public_bytes(Encoding.PEM) + self._evidence.certificate_pem())
+        chain = [*certificates, self._evidence.certificate]
+        self._public("gateway/evidence.pem", b"".join(one.public_bytes(Encoding.PEM) for one in chain))
         self._public("gateway/evidence.crl", revocations.public_bytes(Encoding.PEM))
 
     def _broker(self) -> None:

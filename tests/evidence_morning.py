@@ -18,7 +18,7 @@ from gateway.evidence_keys import EvidenceKeys, RegisterBook
 from gateway.export import Exporter, Period
 from gateway.manifests import ManifestBook
 from gateway.masking import MaskingRule
-from protocol import event, manifest, merkle, rating, record, sign1
+from protocol import cbor, event, manifest, merkle, purpose, rating, record, sign1
 from provisioning import authority, evidence_authority
 
 QUARTER_S = 900
@@ -57,7 +57,11 @@ class EvidenceMorning:
         revoked = {self.certificates["e-003"].serial_number: since}
         self.crl = evidence_authority.revocations(revoked, self.authority, self.now)
         (self.folder / "evidence.crl").write_bytes(self.crl.public_bytes(Encoding.PEM))
-        self.keys = EvidenceKeys(self.signer, (_der(own), self.authority.certificate_der()))
+        self.annotator = sign1.Signer(SUITE, SUITE.generate_private())
+        annotating = evidence_authority.certify_gateway(
+            HALL, self.annotator.public_key, self.root, self.now, purpose.ANNOTATIONS
+        )
+        self.keys = EvidenceKeys(self.signer, (_der(own), _der(annotating), self.authority.certificate_der()))
         devices = {name: _Certified(bytes.fromhex(entry["certificate"])) for name, entry in entries.items()}
         self.book = RegisterBook(self.keys, self.folder / "evidence.crl", lambda: devices)
         hall = self.hall
@@ -114,6 +118,20 @@ class EvidenceMorning:
         self.rate("e-002", 2, {rating.NAME: "阿依古丽", rating.PHONE: "010-12345678"})
         for name in ("e-001", "e-002", "c-001"):
             self.beat(name)
+        self._annotate()
+
+    def _annotate(self):
+        """Two of a bad rating: not adopted, and adopted again."""
+        rated = next(one for one in self.hall.records() if one.claims.get("level") == 1)
+        self.annotations, prev = [], bytes(32)
+        for number, kind in ((1, 1), (2, 2)):
+            fields = {
+                1: "gateway", 2: rated.device, 3: HALL, 6: MORNING_S, 9: kind, 10: bytes.fromhex(rated.stream),
+                11: rated.seq, 12: prev, 16: {2: "S001"}, 18: number, 19: rated.digest,
+            }  # fmt: skip
+            payload = cbor.encode(fields)
+            self.annotations.append(self.annotator.sign("hs-ann", payload))
+            prev = SUITE.sha256(payload)
 
     def _lie(self, device):
         """Another content for the number that was just used."""
@@ -136,7 +154,10 @@ class EvidenceMorning:
         """The bytes of an export, as it is now."""
         period = Period(from_s, to_s)
         out = io.BytesIO()
-        exporter = Exporter(HALL, self.keys, self.book.current(), MaskingRule(), self.hall.clock.now_s())
+        exporter = Exporter(
+            HALL, self.keys, self.book.current(), MaskingRule(), self.hall.clock.now_s(),
+            annotations=lambda connection: self.annotations,
+        )  # fmt: skip
         self.hall.ledger.read(lambda connection: export.write(connection, exporter, period, BundleWriter(out)))
         return out.getvalue()
 

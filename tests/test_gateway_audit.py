@@ -62,7 +62,7 @@ def test_a_clean_morning_has_no_finding_and_every_record_is_verified(morning):
         assert report.records == {record.RATING: 14, record.PUNCH: 2, record.EVENT: 4}
         assert (report.numbers, report.manifests, report.tail_records) == ((1, 3), 3, 2)
         assert (report.presses, report.ratings) == (14, 14)
-        assert report.refused == {"structure": 1}
+        assert (report.refused, report.annotations) == ({"structure": 1}, 2)
 
 
 def test_taking_apart_and_putting_together_changes_no_byte(morning):
@@ -308,6 +308,20 @@ def let_an_evaluator_punch(morning, frames):
     frames[at][1][3:] = [None, None]
 
 
+def drop_an_annotation(morning, frames):
+    frames.drop(frames.places(kinds.ANNOTATION)[0])
+
+
+def annotate_with_the_key_for_manifests(morning, frames):
+    at = frames.places(kinds.ANNOTATION)[1]
+    frames[at][1][0] = morning.signer.sign("hs-ann", sign1.parse(frames[at][1][0], "hs-ann").payload)
+
+
+def annotate_oneself(morning, frames):
+    at = frames.places(kinds.ANNOTATION)[1]
+    frames[at][1][0] = STRANGER.sign("hs-ann", sign1.parse(frames[at][1][0], "hs-ann").payload)
+
+
 def identified(frames):
     return [at for at in frames.places(kinds.RECORD) if frames[at][1][3] is not None]
 
@@ -440,6 +454,11 @@ TAMPERING = [
     (rewrite_the_newest_record, GATEWAY, {"head"}, "e-001"),
     (rewrite_a_record_in_the_middle, FILE, {"root", "chain"}, "e-001"),
     (rewrite_a_record_in_the_middle, GATEWAY, {"chain"}, "e-001"),
+    (drop_an_annotation, FILE, {"annotation", "changed"}, "e-001"),
+    (drop_an_annotation, GATEWAY, {"annotation"}, "e-001"),
+    (annotate_oneself, FILE, {"annotation", "changed"}, "e-001"),
+    (annotate_with_the_key_for_manifests, GATEWAY, {"annotation"}, "e-001"),
+    (rewrite_a_record_in_the_middle, GATEWAY, {"annotation"}, "e-001"),
     (unmask_a_name, FILE, {"mask", "words"}, "e-001"),
     (unmask_a_name, GATEWAY, {"mask"}, "e-001"),
     (mask_another_name, FILE, {"words", "mask_differs"}, "e-001"),

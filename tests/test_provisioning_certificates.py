@@ -144,10 +144,11 @@ def test_keys_that_sign_evidence_open_no_door_at_the_broker(hall_dir: Path, tmp_
     root, _ = _authorities(hall_dir)
     server, trusted = _server(hall_dir), hall_dir / "gateway/root.pem"
     entry = json.loads((hall_dir / "gateway/registry.json").read_text())["devices"][0]
-    own, evidence = x509.load_pem_x509_certificates((hall_dir / "gateway/evidence.pem").read_bytes())
+    own, annotating, evidence = x509.load_pem_x509_certificates((hall_dir / "gateway/evidence.pem").read_bytes())
     chains = (
         ((hall_dir / "devices/e-001/flash/signing.key").read_bytes(), bytes.fromhex(entry["certificate"]), evidence),
         ((hall_dir / "gateway/evidence.key").read_bytes(), own.public_bytes(Encoding.DER), None),
+        ((hall_dir / "gateway/command.key").read_bytes(), annotating.public_bytes(Encoding.DER), None),
     )
     for raw, leaf, above in chains:
         shown = [leaf] + ([above.public_bytes(Encoding.DER)] if above is not None else [])
@@ -160,7 +161,7 @@ def test_keys_that_sign_evidence_open_no_door_at_the_broker(hall_dir: Path, tmp_
 
 def test_the_technicians_authority_for_evidence_can_make_no_gateway(hall_dir: Path) -> None:
     """Its own certificate allows records only; an audit takes manifests from keys that the root certified."""
-    evidence = x509.load_pem_x509_certificates((hall_dir / "gateway/evidence.pem").read_bytes())[1]
+    evidence = x509.load_pem_x509_certificates((hall_dir / "gateway/evidence.pem").read_bytes())[-1]
     uses = evidence.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     assert (uses.critical, [use.dotted_string for use in uses.value]) == (True, [RECORDS])
     assert evidence.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
