@@ -535,8 +535,10 @@ def test_a_tls_certificate_of_the_hall_certifies_no_record(morning):
     frames = Frames.of(morning.clean)
     enrolment = authority.make_enrolment(HALL, morning.root, morning.now)
     login = authority.issue_client(HALL, "e-001", enrolment, morning.now)
-    frames.insert(1, [kinds.CERTIFICATE, [login.certificate_der()]])
-    assert "certificate" in codes(judged(morning, frames.data()))
+    for one in (enrolment, login):
+        frames.insert(1, [kinds.CERTIFICATE, [one.certificate_der()]])
+    report = judged(morning, frames.data())
+    assert report.findings.counts["certificate"] == 2
 
 
 # --- What cannot be read, and what is shown.
