@@ -17,6 +17,7 @@ from gateway.audit_annotations import Annotations
 from gateway.audit_files import AuditFile, is_bytes, is_standing
 from gateway.audit_manifests import Chain
 from gateway.audit_records import Checked, RecordCheck, Signed, masking_of
+from gateway.audit_removals import Removals
 from gateway.audit_streams import Head, Streams, head_of
 from gateway.bundle_file import Frame
 from gateway.findings import Findings
@@ -80,13 +81,17 @@ class _Audit:
         self._central = central
         for file in files:
             trust.learn(file.certificates(), [crl for _, crl in file.registers()], self._findings)
+        self._removals = Removals(self._findings)
+        self._removals.learn(values for file in files for values in file.opening[kinds.REMOVAL])
         self._check = self._make_check(files[-1])
         self._annotations = Annotations(trust, self._findings)
         for values in (one for file in files for one in file.opening[kinds.ANNOTATION]):
             self._annotations.add(values)
         self._heads = self._read_heads()
-        self._streams = Streams(self._heads, self._findings)
-        self._chain = Chain(files[0].first_number - 1, files[0].link, trust, self._findings)
+        self._streams = Streams(self._heads, self._removals, self._findings)
+        self._chain = Chain(
+            files[0].first_number - 1, files[0].link, trust, self._removals, self._streams, self._findings
+        )
 
     def _make_check(self, file: AuditFile) -> RecordCheck:
         try:
@@ -94,7 +99,7 @@ class _Audit:
         except ValueError:
             self._findings.add("schema", detail="the masking rule of the head")
             masking = MaskingRule()
-        return RecordCheck(self._trust, masking, self._central)
+        return RecordCheck(self._trust, self._removals, masking, self._central)
 
     def run(self) -> Report:
         """Every file, then what only the end shows."""
@@ -222,6 +227,7 @@ class _Audit:
         self._registers(open_end)
         self._equivocations()
         self._streams.close(open_end)
+        self._removals.close()
         presses, ratings = self._streams.presses(whole=self._files[0].first_number == 1)
         for reason, count in sorted(self._chain.refused.items()):
             self._findings.add("refused", detail=f"{reason}: {count}")
@@ -281,7 +287,7 @@ class _Audit:
             if signed.digest not in seen:
                 seen.add(signed.digest)
                 self._contradiction(signed)
-        if len(seen) < self._chain.equivocations:
+        if len(seen) + self._removals.equivocations() < self._chain.equivocations:
             self._findings.add("equivocation_missing", detail=f"{self._chain.equivocations} stated, {len(seen)} here")
 
     def _contradiction(self, signed: Signed) -> None:

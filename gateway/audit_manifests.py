@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.audit_records import Checked
+from gateway.audit_removals import Removals
+from gateway.audit_streams import Streams
 from gateway.findings import Findings
 from gateway.trust import Trust
 from protocol import manifest, merkle, sign1
@@ -56,7 +58,9 @@ class Chain:
     last, last_link: of the newest manifest so far, statements of an export not counted.
     """
 
-    def __init__(self, number: int, link: bytes, trust: Trust, findings: Findings) -> None:
+    def __init__(
+        self, number: int, link: bytes, trust: Trust, removals: Removals, streams: Streams, findings: Findings
+    ) -> None:
         self.first = number + 1
         self.last, self.last_link = number, link
         self._number = number
@@ -69,6 +73,8 @@ class Chain:
         self.refused: Counter[str] = Counter()
         self.coarse_s: tuple[int, int] | None = None
         self._trust = trust
+        self._removals = removals
+        self._streams = streams
         self._findings = findings
         self._present: Statement | None = None
         self._records: dict[Identity, Checked] = {}
@@ -152,10 +158,17 @@ class Chain:
             for device, stream, first, last in statement.content.runs
             for seq in range(first, last + 1)
         }
-        self._name("withheld", stated - records.keys(), statement)
+        removed = {one for one in stated - records.keys() if self._is_removed(one, statement)}
+        for one in sorted(removed):
+            self._streams.remove(*one)
+        self._name("withheld", stated - records.keys() - removed, statement)
         self._name("unstated", records.keys() - stated, statement)
         if stated == records.keys():
             self._compare([records[identity] for identity in sorted(records)], statement.content)
+
+    def _is_removed(self, identity: Identity, statement: Statement) -> bool:
+        device, stream, seq = identity
+        return self._removals.explains((device, stream), seq, statement.content.coarse_s)
 
     def _name(self, code: str, identities: set[Identity], statement: Statement) -> None:
         for identity in sorted(identities):
@@ -164,6 +177,8 @@ class Chain:
     def _compare(self, records: Sequence[Checked], content: Manifest) -> None:
         if merkle.root([one.signed.digest for one in records]) != content.root:
             self._findings.add("root", first=content.number, detail=_devices(records))
+        if any(one.emptied for one in records):
+            return  # what the gateway said of them is not all there any more
         if merkle.root([one.word for one in records]) != content.words:
             self._findings.add("words", first=content.number, detail=_devices(records))
 

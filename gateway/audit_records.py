@@ -11,8 +11,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway import identity_seal
+from gateway.audit_removals import Removals
 from gateway.masking import MaskingRule
 from gateway.registry import KINDS
+from gateway.retention import MASKED, SEALED
 from gateway.trust import Certified, Trust
 from protocol import cbor, disclosure, manifest, rating, record, sign1
 from protocol.limits import DISCLOSURES_MAX
@@ -40,11 +42,15 @@ class Signed(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """One record of the file. word: what the gateway says of it, as manifests cover it."""
+    """One record of the file. word: what the gateway says of it, as manifests cover it.
+
+    emptied: retention took away a part of that.
+    """
 
     signed: Signed
     received_s: int
     word: bytes
+    emptied: bool
 
     @property
     def identity(self) -> tuple[str, str, int]:
@@ -57,8 +63,11 @@ class Checked(NamedTuple):
 class RecordCheck:
     """Checks of one hall. masking: the hall's rule. central: key that opens sealed parts, None where it is not here."""
 
-    def __init__(self, trust: Trust, masking: MaskingRule, central: ec.EllipticCurvePrivateKey | None) -> None:
+    def __init__(
+        self, trust: Trust, removals: Removals, masking: MaskingRule, central: ec.EllipticCurvePrivateKey | None
+    ) -> None:
         self._trust = trust
+        self._removals = removals
         self._masking = masking
         self._central = central
         self._suite = HostSuite()
@@ -66,7 +75,7 @@ class RecordCheck:
     def record(self, values: Sequence[Any]) -> Checked:
         """The record of one frame of the file."""
         if not _is_record(values):
-            return Checked(_unreadable("the frame"), 0, b"")
+            return Checked(_unreadable("the frame"), 0, b"", False)
         evidence, received_s, flags, shown, sealed = values
         masked = None if shown is None else dict(shown)
         signed = self.signed(evidence, received_s)
@@ -76,7 +85,13 @@ class RecordCheck:
                 signed.troubles.append(("kind", "a heartbeat among the records"))
             signed.troubles.extend(self._sealed(content, masked, sealed))
             signed.troubles.extend(self._masks(masked or {}))
-        return Checked(signed, received_s, manifest.word(received_s, flags, masked, sealed))
+        word = manifest.word(received_s, flags, masked, sealed)
+        return Checked(signed, received_s, word, content is not None and any(self._emptied(content)))
+
+    def _emptied(self, content: Record) -> tuple[bool, bool]:
+        """Whether retention took the sealed part, and the masked fields, of a record."""
+        key, seq = (content.device, content.stream.hex()), content.seq
+        return self._removals.emptied(SEALED, key, seq), self._removals.emptied(MASKED, key, seq)
 
     def signed(self, evidence: bytes, received_s: int) -> Signed:
         """What a device signed; received_s: when the gateway says that it came."""
@@ -116,8 +131,11 @@ class RecordCheck:
             return [] if sealed is None and masked is None else [("sealed", "nothing redactable was signed")]
         if masked is not None and rating.IDENTITY not in content.digests:
             return [("mask", "of an identity that nobody signed")]
-        if sealed is None:
-            return [("sealed_missing", "")]
+        sealed_gone, masked_gone = self._emptied(content)
+        if not sealed:
+            return [] if sealed_gone else [("sealed_missing", "")]
+        if masked_gone and masked is None:
+            return []  # there is nothing to hold against what it opens to
         return [] if self._central is None else self._open(content, masked, sealed, self._central)
 
     def _open(

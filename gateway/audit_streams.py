@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from gateway.audit_removals import Removals
 from gateway.findings import Findings
 from protocol import event, heartbeat, rating, record
 from protocol.limits import PREV_BYTES
@@ -70,7 +71,10 @@ class Stream:
         self.runs = [_Run(1, seq, b"", digest[:PREV_BYTES])]
 
     def add(self, seq: int, prev: bytes, digest: bytes) -> list[tuple[str, int]]:
-        """Put a record in its place: [(code, number)] of what does not fit. digest: 16 bytes."""
+        """Put a record in its place: [(code, number)] of what does not fit. digest: 16 bytes.
+
+        prev and digest are empty for a record that retention took away: then nothing is known of its links.
+        """
         if seq <= self.presumed or self.ragged:
             return []
         at = bisect_right(self.runs, seq, key=lambda run: run.first)
@@ -81,9 +85,9 @@ class Stream:
         found = []
         joins_left = before is not None and before.last == seq - 1
         joins_right = after is not None and after.first == seq + 1
-        if joins_left and before is not None and before.last_digest != prev:
+        if joins_left and before is not None and _differ(before.last_digest, prev):
             found.append(("chain", seq))
-        if joins_right and after is not None and after.first_prev != digest:
+        if joins_right and after is not None and _differ(after.first_prev, digest):
             found.append(("chain", seq + 1))
         self._join(at, joins_left, joins_right, _Run(seq, seq, prev, digest))
         if len(self.runs) > RUNS_MAX:
@@ -114,8 +118,9 @@ class Stream:
 class Streams:
     """All streams of an audit. heads: by device, of the newest heartbeat that the files hold."""
 
-    def __init__(self, heads: Mapping[str, Head], findings: Findings) -> None:
+    def __init__(self, heads: Mapping[str, Head], removals: Removals, findings: Findings) -> None:
         self._heads = heads
+        self._removals = removals
         self._findings = findings
         self._streams: dict[StreamKey, Stream] = {}
         self.kinds: Counter[int] = Counter()
@@ -147,6 +152,10 @@ class Streams:
             self._findings.add("head", *key, content.seq)
         if verified:
             self._count(key, stream, content)
+
+    def remove(self, device: str, stream: str, seq: int) -> None:
+        """Take a record as one that a manifest stated and that retention took away since."""
+        self._stream((device, stream)).add(seq, b"", b"")
 
     def _count(self, key: StreamKey, stream: Stream, content: Record) -> None:
         self.kinds[content.kind] += 1
@@ -189,7 +198,7 @@ class Streams:
             return
         self._findings.add("reopened", *key, 1, detail=f"after {before}, which ended at {opening.head}")
         known = self._streams.get((device, before))
-        if known is None and opening.head:
+        if known is None and opening.head and not self._removals.touches((device, before)):
             self._findings.add("stream_missing", device, before, 1, opening.head)
         elif known is not None and known.highest < opening.head:
             self._findings.add(
@@ -251,6 +260,11 @@ class Streams:
                 return True
             name = before
         return False
+
+
+def _differ(one: bytes, other: bytes) -> bool:
+    """True when both links are known, and not the same."""
+    return bool(one and other and one != other)
 
 
 def _given_up(head: Head | None, stream: str, last: int) -> str:

@@ -10,9 +10,10 @@
      5 equivocation  evidence, SHA-256 of the payload that was first, received_s
      6 standing      device, stream, seq, digest    newest record of a stream before the first manifest
      7 annotation    statement
-     8 manifest      statement, followed by its records in the order of device, stream, seq
-     9 record        evidence, received_s, flags, masked ([name, text] …, or null), sealed (or null)
-    10 seal          statement, see gateway.seal
+     8 removal       kind, device, stream, first, last, count, day: what retention took away
+     9 manifest      statement, followed by its records in the order of device, stream, seq
+    10 record        evidence, received_s, flags, masked ([name, text] …, or null), sealed (or null)
+    11 seal          statement, see gateway.seal
 
 The seal has the gateway's signature over the hash of all frames of each kind, so that no byte can change unseen.
 """
@@ -25,7 +26,9 @@ from protocol import cbor
 from protocol.refusal import Refused
 
 MAGIC = b"hallseal evidence 1\n"
-HEAD, CERTIFICATE, REGISTER, HEARTBEAT, EQUIVOCATION, STANDING, ANNOTATION, MANIFEST, RECORD, SEAL = range(1, 11)
+HEAD, CERTIFICATE, REGISTER, HEARTBEAT, EQUIVOCATION, STANDING, ANNOTATION, REMOVAL, MANIFEST, RECORD, SEAL = range(
+    1, 12
+)
 KIND_NAMES = {
     HEAD: "head",
     CERTIFICATE: "certificates",
@@ -34,6 +37,7 @@ KIND_NAMES = {
     EQUIVOCATION: "equivocations",
     STANDING: "standings",
     ANNOTATION: "annotations",
+    REMOVAL: "removals",
     MANIFEST: "manifests",
     RECORD: "records",
 }

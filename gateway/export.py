@@ -22,6 +22,7 @@ from gateway.bundle_file import (
     MANIFEST,
     RECORD,
     REGISTER,
+    REMOVAL,
     SEAL,
     STANDING,
     BundleWriter,
@@ -130,6 +131,7 @@ class _Export:
         self._standings(before.position)
         for statement in self._exporter.annotations(self._connection):
             self._out.add(ANNOTATION, statement)
+        self._removals()
         end = self._manifests(before, last)
         if open_end:
             self._tail_of(end)
@@ -182,6 +184,21 @@ class _Export:
         columns = (table.c.evidence, table.c.stored_digest, table.c.received_s)
         for row in self._connection.execute(select(*columns).order_by(table.c.id)):
             self._out.add(EQUIVOCATION, *row)
+
+    def _removals(self) -> None:
+        """What retention took away of any time: runs, of which there are as many as there are gaps between them."""
+        table = schema.removal
+        columns = (
+            table.c.kind,
+            table.c.device,
+            table.c.stream,
+            table.c.first,
+            table.c.last,
+            table.c.count,
+            table.c.day,
+        )
+        for kind, device, stream, *numbers in self._connection.execute(select(*columns).order_by(table.c.id)):
+            self._out.add(REMOVAL, kind, device, bytes.fromhex(stream), *numbers)
 
     def _standings(self, position: int) -> None:
         """Where each stream stood at `position`, so that its next record can be held against the one before."""

@@ -63,6 +63,7 @@ _TABLE = (
     Kind("begins", NOTE, "the first manifest here is not the hall's first: what came before is not looked at"),
     Kind("ends", NOTE, "the period has an end: heartbeats and hidden tails are not looked at"),
     Kind("tail", NOTE, "no manifest covers these records yet; the export's own statement does"),
+    Kind("removed", NOTE, "what the hall keeps no longer, by the gateway's word, by kind and count"),
     Kind("reopened", NOTE, "the device began a new stream and named the one before it"),
     Kind("declared", NOTE, "the device itself recorded this of itself"),
     Kind("unrated", NOTE, "presses that became no rating: corrections, late ones, or a device that records too little"),

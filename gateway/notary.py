@@ -22,6 +22,8 @@ PAGE_MANIFESTS = 64
 # What the last manifest of a stopping gateway may take, of its five seconds.
 STOP_S = 0.5
 CURSOR = "central_manifest"
+# How far the records are stated: retention takes nothing away before.
+STATED_CURSOR = "manifest"
 
 _log = Log("notary")
 
@@ -108,7 +110,7 @@ class Notary:
         made = ManifestBook(hall, ledger, keys, book.current, now_s, metrics, operator_head)
         covered = ledger.read(manifests.last).position
         self._making: Projection[LedgerRecord] = Projection(
-            "manifest", self._due, covered, made.take, lambda position: None, metrics
+            "manifest", self._due, covered, made.take, lambda done: ledger.set_cursor(STATED_CURSOR, done), metrics
         )
         self._forwarding: Projection[StoredManifest] | None = None
         for name, text in _METRICS.items():

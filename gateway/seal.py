@@ -14,7 +14,7 @@ ROWS = field.table("""
     2 number   int    0 4294967295 required
     3 link     bytes 32         32 required
     4 coarse_s int    0 4294967295 required
-    5 sections list   9          9 required
+    5 sections list  10         10 required
 """)
 
 

@@ -26,7 +26,7 @@ from gateway.ledger import Ledger, LedgerRecord
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.mqtt_link import MqttLink
-from gateway.notary import Notary
+from gateway.notary import STATED_CURSOR, Notary
 from gateway.opening import Opener
 from gateway.orders import Orders
 from gateway.projection import Projection
@@ -217,7 +217,7 @@ class Gateway:
             self._quarantine,
             self._timeseries,
             self._dead_letters,
-            [name for name in self._projections if name != "live"],
+            [name for name in self._projections if name != "live"] + ([STATED_CURSOR] if self._notary else []),
             utc_offset_s,
             self.metrics,
         )
