@@ -172,8 +172,15 @@ def test_a_ledger_of_the_version_before_gets_the_tables_and_a_manifest_of_all_it
 
 
 def _as_version_3(connection):
+    """Take away what the step from version 3 adds, the last thing first."""
     for table in ("manifest", "register", "certificate"):
         connection.exec_driver_sql(f"DROP TABLE {table}")
+    for statement in reversed(schema.MIGRATIONS[3]):
+        words = statement.split()
+        if words[:2] == ["ALTER", "TABLE"]:
+            connection.exec_driver_sql(f"ALTER TABLE {words[2]} DROP COLUMN {words[5]}")
+        elif words[:2] == ["CREATE", "INDEX"]:
+            connection.exec_driver_sql(f"DROP INDEX {words[2]}")
     connection.exec_driver_sql("PRAGMA user_version=3")
 
 
