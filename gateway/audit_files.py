@@ -65,7 +65,7 @@ class AuditFile:
         return [values[0] for values in self.opening[kinds.CERTIFICATE] if is_bytes(values, 1)]
 
     def registers(self) -> list[tuple[bytes, bytes]]:
-        """(hashes of the certificates, DER of the revocations) of each, in the order of time."""
+        """(hashes of the certificates, DER of the revocations) of each; the present one comes last."""
         return [(values[0], values[1]) for values in self.opening[kinds.REGISTER] if is_bytes(values, 2)]
 
 

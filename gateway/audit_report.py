@@ -40,10 +40,8 @@ def _moment(utc_s: int) -> str:
 
 
 def _records(report: Report) -> str:
-    kinds = ", ".join(f"{count} {KIND_NAMES[kind]}s" for kind, count in sorted(report.records.items()))
-    verified = f"records verified: {sum(report.records.values())}" + (
-        f" ({kinds.replace('punchs', 'punches')})" if kinds else ""
-    )
+    kinds = ", ".join(f"{count} {_PLURALS[kind]}" for kind, count in sorted(report.records.items()))
+    verified = f"records verified: {sum(report.records.values())}" + (f" ({kinds})" if kinds else "")
     return f"{verified}, of {report.devices} devices in {report.streams} streams"
 
 

@@ -124,7 +124,6 @@ class Streams:
         self._findings = findings
         self._streams: dict[StreamKey, Stream] = {}
         self.kinds: Counter[int] = Counter()
-        self.late = 0
 
     def _stream(self, key: StreamKey) -> Stream:
         found = self._streams.get(key)

@@ -30,7 +30,7 @@ class TrustError(Exception):
 class Certified:
     """A key that the hall vouches for. name: of a device; "" for the gateway. kind: of the device. public: key object.
 
-    From valid_from_s to valid_to_s and, where it was revoked, before revoked_s; UTC seconds.
+    From valid_from_s to valid_to_s, UTC seconds. digest: SHA-256 of the certificate.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Certified:
     kid: bytes
     public: Any = field(repr=False)
     serial: int
-    digest: bytes  # SHA-256 of the certificate
+    digest: bytes
     valid_from_s: int
     valid_to_s: int
 
@@ -78,10 +78,6 @@ class Trust:
     def device(self, name: str) -> list[Certified]:
         """The certified keys of a device; [] for one that the hall never certified."""
         return self._devices.get(name, [])
-
-    def devices(self) -> list[str]:
-        """Names of all certified devices."""
-        return sorted(self._devices)
 
     def active(self, digests: set[bytes]) -> list[str]:
         """Names of the devices that stand in a register (SHA-256 of each certificate in it) and are not revoked."""
