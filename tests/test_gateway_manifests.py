@@ -20,7 +20,7 @@ from gateway.ledger import Ledger
 from gateway.manifests import DueRecords, cover, cut
 from gateway.notary import DueManifests, ManifestForwarder, Notary
 from gateway.projection import UnavailableError
-from protocol import manifest, record, sign1
+from protocol import manifest, purpose, record, sign1
 from protocol.manifest import RECORDS_MAX, RUNS_MAX
 from provisioning import authority, evidence_authority
 
@@ -259,14 +259,17 @@ def test_the_central_system_finds_a_manifest_that_is_missing_and_one_of_a_strang
     assert central.summary()["manifests_refused"] == {"chain": 1}
 
 
-def test_a_login_of_the_hall_cannot_sign_manifests_for_the_central_system(morning, central):
+def test_a_key_of_the_hall_for_something_else_cannot_sign_manifests_for_the_central_system(morning, central):
     """A certificate below the root that was made for something else is no gateway's."""
     impostor = sign1.Signer(SUITE, SUITE.generate_private())
     device = evidence_authority.certify_device(
         HALL, "e-001", "evaluator", impostor.public_key, morning.authority, morning.now
     )
-    certificates = (device.public_bytes(authority.Encoding.DER), morning.authority.certificate_der())
-    keys = EvidenceKeys(impostor, certificates)
+    annotating = evidence_authority.certify_gateway(
+        HALL, impostor.public_key, morning.root, morning.now, purpose.ANNOTATIONS
+    )
+    shown = [one.public_bytes(authority.Encoding.DER) for one in (device, annotating)]
+    keys = EvidenceKeys(impostor, (*shown, morning.authority.certificate_der()))
     with central.client() as client:
         sender = Sender(morning, central, client)
         sender.records.take(morning.hall.records())
