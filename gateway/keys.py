@@ -86,10 +86,10 @@ def sensor_password(path: Path | None) -> int | None:
 
 def read_secret(where: str, path: Path) -> bytes:
     """A private key of KEY_BYTES that nobody else may read. where: section and key, for the words of the error."""
-    content = _content(where, path, secret=True)
-    if len(content) != KEY_BYTES:
+    found = content(where, path, secret=True)
+    if len(found) != KEY_BYTES:
         raise ConfigurationError(f"{where}: {path} must hold {KEY_BYTES} raw bytes; copy the right file there")
-    return content
+    return found
 
 
 def _read(name: str, path: Path, size: int, secret: bool) -> bytes:
