@@ -274,9 +274,7 @@ class Demo:
         """Print the closing lines; the exit status."""
         devices = [one["device"] for one in self._box.devices()]
         groups = self._groups(people)
-        closing = Closing(
-            people, self._latest, self._fresh, groups, devices, self._rss, self._started_s, told, audited
-        )
+        closing = Closing(people, self._latest, self._fresh, groups, devices, self._rss, self._started_s, told, audited)
         status = closing.status()
         for line in closing.lines(str(self._box.scratch) if status or self._arguments.keep else ""):
             self._console.print(line, soft_wrap=True, highlight=False, markup=False)
