@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gateway import (
     configuration,
+    evidence_commands,
     item_commands,
     ledger_file,
     logs,
@@ -35,10 +36,13 @@ broker, keeps them in its ledger, and tells each device what is safely on disk.
   hallseal-gateway operators check --config gateway/gateway.toml         is the log of what operators did whole?
   hallseal-gateway subject --config gateway/gateway.toml                 what is held about a visit (reads its number)
   hallseal-gateway items import FILE --config gateway/gateway.toml       the items that the hall handles
+  hallseal-gateway export FILE --config gateway/gateway.toml             the evidence of a period, into a file
+  hallseal-gateway audit FILE --root hall-root.pem                       is it what devices and gateway have signed?
 """
 _STATUSES = """\
 exit status: 0 done, 1 the gateway could not run, answer or stop cleanly, or a check has found something,
 2 command or configuration is wrong (stderr says what)
+of `audit`: 0 clean, 1 something is wrong or missing, 2 a file cannot be read
 """
 
 
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status, see _STATUSES."""
     options = _parser().parse_args(arguments)
     try:
-        loaded = configuration.load(options.config)
+        loaded = configuration.load(options.config) if options.config is not None else None
         return int(options.act(loaded, options))
     except (ConfigurationError, RegistryError) as error:
         print(f"hallseal-gateway: {error}", file=sys.stderr)
@@ -80,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("visit", nargs="?", metavar="VISIT", help="the visit number (办件编号)")
     _finish(asked, _subject)
     _finish(item_commands.add_parser(commands), item_commands.run_import)
+    for exporting in evidence_commands.add_to(commands):
+        _finish(exporting, evidence_commands.run_export)
     return parser
 
 

@@ -47,6 +47,15 @@ class KeySettings:
 
 
 @dataclass(frozen=True)
+class EvidenceSettings:
+    """What signs manifests. key: 32 raw bytes. certificates: PEM, the gateway's and the authority's of the devices."""
+
+    key: Path
+    certificates: Path
+    revocations: Path  # PEM; looked at again while the gateway runs
+
+
+@dataclass(frozen=True)
 class StoreSettings:
     """Files of the stores, and what the quarantine may hold."""
 
@@ -118,6 +127,7 @@ class GatewayConfiguration:
     hall: str
     mqtt: MqttSettings
     keys: KeySettings
+    evidence: EvidenceSettings | None  # None: no manifests are made, and nothing can be exported
     registry: Path
     roster: Path | None
     store: StoreSettings
@@ -141,6 +151,7 @@ _KEYS = {
     "hall": {"name"},
     "mqtt": {"host", "port", "server_name", "ca", "cert", "key", "client_id"},
     "keys": {"agreement", "command", "central_public"},
+    "evidence": {"key", "certificates", "revocations"},
     "registry": {"path", "roster"},
     "store": {"ledger", "timeseries", "quarantine_messages_max", "quarantine_bytes_max"},
     "central": {"url", "ca", "token_file"},
@@ -190,6 +201,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         hall=hall,
         mqtt=_mqtt(sections["mqtt"]),
         keys=_keys(sections["keys"]),
+        evidence=_evidence(sections["evidence"]) if "evidence" in tables else None,
         registry=registry.file("path"),
         roster=registry.optional_file("roster"),
         store=StoreSettings(
@@ -251,6 +263,10 @@ def _mqtt(section: Section) -> MqttSettings:
 
 def _keys(section: Section) -> KeySettings:
     return KeySettings(section.file("agreement"), section.file("command"), section.file("central_public"))
+
+
+def _evidence(section: Section) -> EvidenceSettings:
+    return EvidenceSettings(section.file("key"), section.file("certificates"), section.file("revocations"))
 
 
 def _central(section: Section) -> CentralSettings:

@@ -125,10 +125,7 @@ class Forwarder:
         records = [entry(one) for one in page]
         body = json.dumps({"hall": self._hall, "batch": batch, "records": records, "operator_log": head.shown()})
         compressed = gzip.compress(body.encode(), compresslevel=1, mtime=0)
-        try:
-            status, answer = self._exchange(batch, compressed)
-        except (httpx.HTTPError, ssl.SSLError) as error:
-            raise UnavailableError(_outage(error)) from None
+        status, answer = exchange(self._client, "/api/v1/records", batch, compressed)
         self._metrics.count("forward_requests", status=status)
         if status in _UNACCEPTABLE:
             raise _UnacceptableError(status)
@@ -136,23 +133,6 @@ class Forwarder:
             raise UnavailableError(f"http_{status}")
         self._told = head
         return self._judge(page, answer)
-
-    def _exchange(self, batch: str, body: bytes) -> tuple[int, bytes]:
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Encoding": "gzip",
-            "Idempotency-Key": batch,
-        }
-        with self._client.stream("POST", "/api/v1/records", content=body, headers=headers) as response:
-            answer = b""
-            deadline = time.monotonic() + EXCHANGE_TIMEOUT_S
-            for piece in response.iter_bytes(65536):
-                answer += piece
-                if len(answer) > ANSWER_BYTES_MAX:
-                    raise UnavailableError("answer_too_large")
-                if time.monotonic() > deadline:
-                    raise UnavailableError("timeout")
-            return response.status_code, answer
 
     def _judge(self, page: Sequence[LedgerRecord], answer: bytes) -> list[tuple[LedgerRecord, str]]:
         verdicts = read_verdicts(answer)
@@ -166,6 +146,27 @@ class Forwarder:
                 _log.warning("record refused by central", device=one.device, stream=one.stream, seq=one.seq)
                 refused.append((one, reason or "no reason given"))
         return refused
+
+
+def exchange(client: httpx.Client, path: str, key: str, body: bytes) -> tuple[int, bytes]:
+    """(status, answer) of the central system to a POST of `body` (gzip); the same key means the same content.
+
+    Raises UnavailableError when there is no answer, or one that does not end.
+    """
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip", "Idempotency-Key": key}
+    try:
+        with client.stream("POST", path, content=body, headers=headers) as response:
+            answer = b""
+            deadline = time.monotonic() + EXCHANGE_TIMEOUT_S
+            for piece in response.iter_bytes(65536):
+                answer += piece
+                if len(answer) > ANSWER_BYTES_MAX:
+                    raise UnavailableError("answer_too_large")
+                if time.monotonic() > deadline:
+                    raise UnavailableError("timeout")
+            return response.status_code, answer
+    except (httpx.HTTPError, ssl.SSLError) as error:
+        raise UnavailableError(_outage(error)) from None
 
 
 def entry(record: LedgerRecord) -> dict[str, object]:

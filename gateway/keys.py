@@ -96,6 +96,14 @@ def sensor_password(path: Path | None) -> int | None:
     return number
 
 
+def read_secret(where: str, path: Path) -> bytes:
+    """A private key of KEY_BYTES that nobody else may read. where: section and key, for the words of the error."""
+    found = content(where, path, secret=True)
+    if len(found) != KEY_BYTES:
+        raise ConfigurationError(f"{where}: {path} must hold {KEY_BYTES} raw bytes; copy the right file there")
+    return found
+
+
 def _read(name: str, path: Path, size: int, secret: bool) -> bytes:
     found = content(f"[keys] {name}", path, secret)
     if len(found) != size:

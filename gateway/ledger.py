@@ -211,7 +211,7 @@ class Ledger:
         if not 1 <= limit <= PAGE_RECORDS_MAX or position < 0:
             raise ValueError("limit or position out of range")
         query = select(schema.record).where(schema.record.c.id > position).order_by(schema.record.c.id).limit(limit)
-        return self.read(lambda connection: [_record(row) for row in connection.execute(query)])
+        return self.read(lambda connection: [record_of(row) for row in connection.execute(query)])
 
     def last_position(self) -> int:
         """Position of the newest record; 0 when there is none."""
@@ -290,7 +290,7 @@ def _last_position(connection: Connection) -> int:
     return connection.execute(select(func.max(schema.record.c.id))).scalar() or 0
 
 
-def _record(row: Any) -> LedgerRecord:
+def record_of(row: Any) -> LedgerRecord:
     """A row of schema.record; its columns stand in the order of LedgerRecord."""
     values = list(row)
     values[13] = json.loads(values[13])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.dead_letters import DeadLetters
 from gateway.feed import Feed
@@ -36,7 +37,7 @@ class GatewayParts:
     timeseries: TimeSeries
     feed: Feed
     metrics: Metrics
-    projections: Mapping[str, Projection]  # by name; those with a durable cursor: "timeseries", "central"
+    projections: Mapping[str, Projection[Any]]  # by name; those with a durable cursor: "timeseries", "central"
     dead_letters: DeadLetters | None = None
     tokens: ApiTokens = field(default_factory=ApiTokens)
     intake_pending: Callable[[], int] = lambda: 0

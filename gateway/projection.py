@@ -8,10 +8,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from gateway import backoff
-from gateway.ledger import LedgerRecord
 from gateway.logs import Log
 from gateway.metrics import Metrics
 
@@ -35,10 +34,22 @@ class UnavailableError(Exception):
         self.reason = reason
 
 
-class Source(Protocol):
+class Positioned(Protocol):
+    """A row that stands in an order."""
+
+    @property
+    def position(self) -> int:
+        """Grows from row to row."""
+
+
+_Row = TypeVar("_Row", bound=Positioned)
+_Read = TypeVar("_Read", bound=Positioned, covariant=True)
+
+
+class Source(Protocol[_Read]):
     """What a projection reads; the Ledger is one."""
 
-    def records_after(self, position: int, limit: int) -> list[LedgerRecord]:
+    def records_after(self, position: int, limit: int) -> Sequence[_Read]:
         """Up to `limit` records above `position`, ascending."""
 
     def last_position(self) -> int:
@@ -48,7 +59,7 @@ class Source(Protocol):
         """Block until there is a record above `position`, at most `timeout_s`."""
 
 
-class Projection:
+class Projection(Generic[_Row]):
     """Runs `take(page)` over every record after `position`, in a thread, until stopped.
 
     take: must be idempotent, for a page comes again after a crash or a failure. Raises UnavailableError to wait.
@@ -60,9 +71,9 @@ class Projection:
     def __init__(
         self,
         name: str,
-        source: Source,
+        source: Source[_Row],
         position: int,
-        take: Callable[[Sequence[LedgerRecord]], None],
+        take: Callable[[Sequence[_Row]], None],
         save: Callable[[int], None],
         metrics: Metrics,
         page_records: int = PAGE_RECORDS,

@@ -1,6 +1,6 @@
 """Would a start succeed? What the technician asks before the gateway runs; nothing is changed and nothing started."""
 
-from gateway import keys, tokens, webhook
+from gateway import evidence_keys, keys, tokens, webhook
 from gateway.configuration import GatewayConfiguration
 from gateway.item_library import ItemFile
 from gateway.mqtt_link import tls_context
@@ -29,6 +29,10 @@ def check(configuration: GatewayConfiguration) -> list[str]:
     told = configuration.visits.webhook
     if told is not None:
         webhook.read_secret(told.secret_file)
+    if configuration.evidence is not None:
+        own = evidence_keys.load(configuration.evidence, HostSuite())
+        evidence_keys.RegisterBook(own, configuration.evidence.revocations, lambda: devices).current()
+    uncertified = sum(device.certificate is None for device in devices.values())
     folder = configuration.store.ledger.parent
     if not folder.is_dir():
         raise ConfigurationError(f"[store] ledger: there is no folder {folder}; make it, closed to others")
@@ -40,4 +44,11 @@ def check(configuration: GatewayConfiguration) -> list[str]:
         "item library " + ("none: item codes are not checked" if items is None else f"with {len(items)} items"),
         "business system " + (f"is told the outcomes at {told.url}" if told else "is not told, it has to ask"),
         f"ledger {configuration.store.ledger}",
+        _evidence_line(configuration.evidence is not None, uncertified),
     ]
+
+
+def _evidence_line(signed: bool, uncertified: int) -> str:
+    if not signed:
+        return "evidence: no key for manifests ([evidence] is missing): nothing can be exported for an audit"
+    return f"evidence: manifests are signed; {uncertified or 'no'} devices without a certificate of their key"

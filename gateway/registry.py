@@ -32,6 +32,9 @@ CHECK_INTERVAL_S = 2.0
 # A hall of 10 000 devices is 100 times the largest known; a file beyond 16 MiB is not a registry.
 FILE_BYTES_MAX = 16 << 20
 
+# A device's is about 450 bytes.
+CERTIFICATE_BYTES_MAX = 4096
+
 _log = Log("registry")
 _Content = TypeVar("_Content")
 
@@ -42,7 +45,10 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True)
 class Device:
-    """One enrolled device. place: its window or door. signing, agreement: 65-byte public keys; signing_key: loaded."""
+    """One enrolled device. place: its window or door. signing, agreement: 65-byte public keys; signing_key: loaded.
+
+    certificate: DER; with it an audit knows the signing key without this registry.
+    """
 
     name: str
     kind: str
@@ -53,6 +59,7 @@ class Device:
     signing_key: Any = field(compare=False, repr=False)
     staff_number: str | None = None
     language: str | None = None
+    certificate: bytes | None = field(default=None, repr=False)
 
 
 class StaffRow(NamedTuple):
@@ -131,6 +138,7 @@ def _device(entry: Any, where: str, suite: HostSuite) -> Device:
         signing_key=signing_key,
         staff_number=_optional_text(entry, "staff_number", name),
         language=_optional_text(entry, "language", name),
+        certificate=_certificate(entry, name),
     )
 
 
@@ -139,6 +147,17 @@ def _public(entry: Mapping[str, Any], key: str, name: str) -> bytes:
         return bytes.fromhex(entry[key])
     except (KeyError, TypeError, ValueError):
         raise RegistryError(f'device {name}: "{key}" must be 65 bytes in hex') from None
+
+
+def _certificate(entry: Mapping[str, Any], name: str) -> bytes | None:
+    text = _optional_text(entry, "certificate", name)
+    try:
+        found = None if text is None else bytes.fromhex(text)
+    except ValueError:
+        found = b""
+    if found is not None and not 0 < len(found) <= CERTIFICATE_BYTES_MAX:
+        raise RegistryError(f'device {name}: "certificate" must be DER in hex; copy the registry from the hall again')
+    return found
 
 
 def _optional_text(entry: Mapping[str, Any], key: str, name: str) -> str | None:

@@ -289,3 +289,35 @@ operator_known = Table(
     Column("subject", String(96), primary_key=True),
     Column("state_json", String, nullable=False),
 )
+
+# Signed statements over runs of records, in a chain (protocol.manifest). One covers the positions above the last one's
+# `position` up to its own.
+manifest = Table(
+    "manifest",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("position", Integer, nullable=False),  # of the last record that it covers
+    Column("coarse_s", Integer, nullable=False),  # when it was made, UTC seconds, multiple of 900
+    Column("link", LargeBinary(32), nullable=False),  # what the next one carries as `previous`
+    Column("register", LargeBinary(32), nullable=False),
+    Column("refused_json", String, nullable=False),  # {reason: count} of all refusals up to then
+    Column("statement", LargeBinary, nullable=False),  # COSE_Sign1
+    Index("manifest_time", "coarse_s"),
+)
+
+# Which devices were in force, as the manifests name it by its hash. One row for every change of the registry.
+register = Table(
+    "register",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("members", LargeBinary, nullable=False),  # SHA-256 of each certificate, ascending, one behind the other
+    Column("revocations", LargeBinary, nullable=False),  # DER of the list in force; empty where there is none
+)
+
+# Every certificate that a register ever named, DER.
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("certificate", LargeBinary, nullable=False),
+)

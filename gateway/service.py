@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from gateway import api, dead_letters, keys, live, metric_words, timeseries, tokens
+from gateway import api, dead_letters, evidence_keys, keys, live, metric_words, timeseries, tokens
 from gateway.admission import Admission
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
@@ -26,6 +26,7 @@ from gateway.ledger import Ledger, LedgerRecord
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.mqtt_link import MqttLink
+from gateway.notary import STATED_CURSOR, Notary
 from gateway.opening import Opener
 from gateway.operators import Operators
 from gateway.orders import Orders
@@ -163,7 +164,7 @@ class Gateway:
         self._feed = Feed(view.snapshot)
         self._dead_letters: DeadLetters | None = None
         self._forwarder: Forwarder | None = None
-        self._projections = {
+        self._projections: dict[str, Projection[LedgerRecord]] = {
             "timeseries": self._project("timeseries", self._timeseries_position(), self._write_points),
             "live": Projection(
                 "live",
@@ -177,6 +178,7 @@ class Gateway:
         if configuration.central is not None:
             self._make_forwarder(configuration.central)
         self._watch_projections()
+        self._notary = self._make_notary()
         self._round = self._make_round()
         self._web = WebServer(
             api.create(self._parts(api_tokens)),
@@ -196,7 +198,7 @@ class Gateway:
             self._quarantine,
             self._timeseries,
             self._dead_letters,
-            [name for name in self._projections if name != "live"],
+            [name for name in self._projections if name != "live"] + ([STATED_CURSOR] if self._notary else []),
             utc_offset_s,
             self.metrics,
             self.operators.log,
@@ -213,7 +215,7 @@ class Gateway:
         """Where the store goes on: it ignores what it has, and a ledger from a backup knows less than it does."""
         return min(self._timeseries.position(), self.ledger.cursor("timeseries"))
 
-    def _project(self, name: str, position: int, take: Callable[..., None]) -> Projection:
+    def _project(self, name: str, position: int, take: Callable[..., None]) -> Projection[LedgerRecord]:
         return Projection(
             name, self.ledger, position, take, lambda done: self.ledger.set_cursor(name, done), self.metrics
         )
@@ -234,6 +236,18 @@ class Gateway:
         )
         self.operators.forward(self._forwarder.tell_head)
         self._projections["central"] = self._project("central", self.ledger.cursor("central"), self._forwarder.take)
+
+    def _make_notary(self) -> Notary | None:
+        configuration = self._configuration
+        if configuration.evidence is None:
+            return None
+        own = evidence_keys.load(configuration.evidence, HostSuite())
+        book = evidence_keys.RegisterBook(own, configuration.evidence.revocations, self._registry.devices)
+        notary = Notary(configuration.hall, self.ledger, own, book, self._clock.now_s, self.metrics)
+        if configuration.central is not None:
+            central = self._projections["central"]
+            notary.forward_to(configuration.central, lambda: central.position)
+        return notary
 
     def _parts(self, api_tokens: ApiTokens) -> GatewayParts:
         return GatewayParts(
@@ -304,6 +318,8 @@ class Gateway:
         for projection in self._projections.values():
             projection.start()
         self.operators.start()
+        if self._notary is not None:
+            self._notary.start()
         self._downlink.start()
         self._desk.start()
         self._intake.start()
@@ -337,6 +353,8 @@ class Gateway:
         """All at once: what is left stays in the ledger for the next start."""
         stops = [one.stop for one in self.operators.periodics] + [one.stop for one in self._projections.values()]
         stopping = [threading.Thread(target=stop, args=(PROJECTION_STOP_S,), daemon=True) for stop in stops]
+        if self._notary is not None:
+            stopping.insert(0, threading.Thread(target=self._notary.stop, daemon=True))
         for thread in stopping:
             thread.start()
         if self._forwarder is not None:
@@ -346,7 +364,7 @@ class Gateway:
             thread.join(1.0)
 
 
-def _keeps_up(projection: Projection) -> bool:
+def _keeps_up(projection: Projection[LedgerRecord]) -> bool:
     return projection.alive() and projection.failures == 0
 
 

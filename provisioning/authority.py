@@ -1,4 +1,5 @@
 """The hall's certificate authorities: an offline root, and an enrolment authority that names clients of the broker.
+(A third one says whose key signs records, and opens no door: evidence_authority.py.)
 
 The root signs the enrolment authority and the servers (broker, page, central system). A technician uses the enrolment
 authority daily, so a thief of its key must gain little: its own certificate allows client certificates of this hall
@@ -70,17 +71,17 @@ def load(certificate_pem: bytes, key_pem: bytes) -> Certified:
 def make_root(hall: str, now: datetime.datetime) -> Certified:
     """The root of trust of `hall`, signed by itself. now: aware UTC time."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(hall, ROOT_NAME)
-    builder = _builder(name, key, now, now + ROOT_LIFE).issuer_name(name)
-    builder = _as_authority(builder, path_length=1)
+    name = name_of(hall, ROOT_NAME)
+    builder = draft(name, key.public_key(), now, now + ROOT_LIFE).issuer_name(name)
+    builder = as_authority(builder, path_length=1)
     return Certified(builder.sign(key, hashes.SHA256()), key)
 
 
 def make_enrolment(hall: str, root: Certified, now: datetime.datetime) -> Certified:
     """The authority that names devices and the gateway to the broker."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_name(hall, ENROLMENT_NAME), key, now, _end(root, now))
-    builder = _as_authority(builder, path_length=0)
+    builder = draft(name_of(hall, ENROLMENT_NAME), key.public_key(), now, _end(root, now))
+    builder = as_authority(builder, path_length=0)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     # Critical on purpose: mbedTLS, which devices run, knows no name constraints and refuses the whole certificate. A
     # device therefore takes no server whose chain passes here.
@@ -97,8 +98,8 @@ def issue_server(hall: str, name: str, hosts: Sequence[str], root: Certified, no
     if not hosts:
         raise AuthorityError("a server certificate needs at least one host name or address")
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_name(hall, name), key, now, _end(root, now))
-    builder = _as_leaf(builder, ExtendedKeyUsageOID.SERVER_AUTH)
+    builder = draft(name_of(hall, name), key.public_key(), now, _end(root, now))
+    builder = as_leaf(builder, ExtendedKeyUsageOID.SERVER_AUTH)
     builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
     return _signed(builder, key, root)
 
@@ -106,11 +107,12 @@ def issue_server(hall: str, name: str, hosts: Sequence[str], root: Certified, no
 def issue_client(hall: str, name: str, enrolment: Certified, now: datetime.datetime) -> Certified:
     """Certificate of a client of the broker; `name` (device id or "gateway") becomes its common name."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_name(hall, name), key, now, _end(enrolment, now))
-    return _signed(_as_leaf(builder, ExtendedKeyUsageOID.CLIENT_AUTH), key, enrolment)
+    builder = draft(name_of(hall, name), key.public_key(), now, _end(enrolment, now))
+    return _signed(as_leaf(builder, ExtendedKeyUsageOID.CLIENT_AUTH), key, enrolment)
 
 
-def _name(hall: str, common_name: str) -> x509.Name:
+def name_of(hall: str, common_name: str) -> x509.Name:
+    """The subject of a certificate of `hall`."""
     return x509.Name(
         [x509.NameAttribute(NameOID.ORGANIZATION_NAME, hall), x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     )
@@ -124,21 +126,23 @@ def _end(issuer: Certified, now: datetime.datetime) -> datetime.datetime:
     return min(now + YEAR, issuer_end)
 
 
-def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, end: datetime.datetime
+def draft(
+    subject: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime.datetime, end: datetime.datetime
 ) -> x509.CertificateBuilder:
+    """A certificate for `public`, valid from an hour before `now`; purpose and issuer are still to be added."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .public_key(key.public_key())
+        .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
         .not_valid_after(end)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 
 
-def _usage(signs_certificates: bool) -> x509.KeyUsage:
+def usage(signs_certificates: bool) -> x509.KeyUsage:
+    """An authority signs certificates and revocations; everybody else, messages."""
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         key_cert_sign=signs_certificates,
@@ -152,17 +156,21 @@ def _usage(signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _as_authority(builder: x509.CertificateBuilder, path_length: int) -> x509.CertificateBuilder:
+def as_authority(builder: x509.CertificateBuilder, path_length: int) -> x509.CertificateBuilder:
+    """An authority below which `path_length` more may stand."""
     return builder.add_extension(x509.BasicConstraints(True, path_length), critical=True).add_extension(
-        _usage(signs_certificates=True), critical=True
+        usage(signs_certificates=True), critical=True
     )
 
 
-def _as_leaf(builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier) -> x509.CertificateBuilder:
+def as_leaf(
+    builder: x509.CertificateBuilder, purpose: x509.ObjectIdentifier, critical: bool = False
+) -> x509.CertificateBuilder:
+    """Whoever signs messages for `purpose`. critical: no software that does not know the purpose takes it."""
     return (
         builder.add_extension(x509.BasicConstraints(False, None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=critical)
     )
 
 
@@ -178,6 +186,11 @@ def _host(host: str) -> x509.GeneralName:
 
 
 def _signed(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, issuer: Certified) -> Certified:
+    return Certified(sign(builder, issuer), key)
+
+
+def sign(builder: x509.CertificateBuilder, issuer: Certified) -> x509.Certificate:
+    """The certificate of a draft, by `issuer`."""
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
     builder = builder.issuer_name(issuer.certificate.subject).add_extension(issuer_id, critical=False)
-    return Certified(builder.sign(issuer.key, hashes.SHA256()), key)
+    return builder.sign(issuer.key, hashes.SHA256())

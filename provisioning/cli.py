@@ -47,7 +47,8 @@ only to the machine that it belongs to.
 _INIT = """\
 Makes every key and certificate of a new hall, a list of devices and a roster with made-up staff, in one new folder:
 
-  ca/        the hall's authorities: keep root.key offline in a safe; enrol.key stays with you, on no server
+  ca/        the hall's authorities: keep root.key offline in a safe; enrol.key and evidence.key stay with you, on no
+             server. root.pem is all that an audit needs: give it to whoever may judge the hall
   gateway/   goes to the gateway's machine; hallseal-gateway run --config gateway/gateway.toml
   broker/    goes to the MQTT broker
   release/   holder-1 to holder-3 go to three people; two of them together let a new program onto devices. Their keys
@@ -211,7 +212,8 @@ def _add(options: argparse.Namespace, now: datetime.datetime) -> int:
 
 def _revoke(options: argparse.Namespace, now: datetime.datetime) -> int:
     HallFolder(options.folder).revoke_device(options.name, now)
-    print(f"{options.name} is revoked. Copy gateway/registry.json to the gateway, which takes it within seconds.")
+    print(f"{options.name} is revoked. Copy gateway/registry.json and gateway/evidence.crl to the gateway, which takes")
+    print("them within seconds.")
     print("What the device sends from then on is kept in quarantine; its name is never given again.")
     return 0
 

@@ -3,8 +3,10 @@
 import datetime
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from protocol.suite_host import HostSuite
-from provisioning import authority, device_keys, flash_files, registry
+from provisioning import authority, device_keys, evidence_authority, flash_files, registry
 from provisioning.authority import Certified
 from provisioning.flash_files import HallFacts
 
@@ -29,11 +31,15 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Desk:
-    """Where devices are enrolled: the enrolment authority, the root that devices trust, what they are told."""
+    """Where devices are enrolled: the two authorities of the technician, the root that devices trust, what they are
+
+    told. enrolment: lets them in at the broker. evidence: says whose key signs records.
+    """
 
     suite: HostSuite
     facts: HallFacts
     enrolment: Certified
+    evidence: Certified
     root_der: bytes
 
     def enrol(self, request: Request, now: datetime.datetime) -> Enrolled:
@@ -44,6 +50,9 @@ class Desk:
         keys = device_keys.make(self.suite)
         tls = authority.issue_client(self.facts.hall, request.name, self.enrolment, now)
         identity = flash_files.identity(self.facts, request.name, request.kind, request.place, int(now.timestamp()))
+        signs = evidence_authority.certify_device(
+            self.facts.hall, request.name, request.kind, keys.signing_public, self.evidence, now
+        )
         device = registry.Device(
             name=request.name,
             kind=request.kind,
@@ -52,5 +61,6 @@ class Desk:
             signing=keys.signing_public,
             agreement=keys.agreement_public,
             staff_number=request.staff_number,
+            certificate=signs.public_bytes(Encoding.DER),
         )
         return Enrolled(device, flash_files.contents(identity, keys, tls, self.root_der))

@@ -41,6 +41,7 @@ def to_text(hall: str, addresses: Addresses) -> str:
             "client_id": CLIENT_NAME,
         },
         "keys": {"agreement": "agreement.key", "command": "command.key", "central_public": "central.pub"},
+        "evidence": {"key": "evidence.key", "certificates": "evidence.pem", "revocations": "evidence.crl"},
         "registry": {"path": "registry.json", "roster": "roster.json"},
         "releases": {"folder": RELEASES_FOLDER, "keys": holders.PUBLICS_NAME},
         "store": {"ledger": "ledger.db", "timeseries": "timeseries.duckdb"},

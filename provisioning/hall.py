@@ -7,9 +7,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from protocol import release
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from protocol import purpose, release
 from protocol.suite_host import HostSuite
-from provisioning import authority, device_keys, gateway_settings, holders, private_folder, registry, roster
+from provisioning import (
+    authority,
+    device_keys,
+    evidence_authority,
+    gateway_settings,
+    holders,
+    private_folder,
+    registry,
+    roster,
+)
 from provisioning.authority import Certified
 from provisioning.enrolment import Desk
 from provisioning.flash_files import HallFacts
@@ -59,6 +70,7 @@ class _Builder:
         self._report = report
         self._root = authority.make_root(plan.hall, now)
         self._enrolment = authority.make_enrolment(plan.hall, self._root, now)
+        self._evidence = evidence_authority.make(plan.hall, self._root, now)
         self._central_token = secrets.token_urlsafe(TOKEN_BYTES)
 
     def build(self) -> None:
@@ -70,16 +82,20 @@ class _Builder:
         central_public = self._central()
         hall_facts = self._gateway(central_public, self._holders())
         self._broker()
-        self._devices(Desk(self._suite, hall_facts, self._enrolment, self._root.certificate_der()))
+        self._devices(Desk(self._suite, hall_facts, self._enrolment, self._evidence, self._root.certificate_der()))
 
     def _authorities(self) -> None:
         self._secret("ca/root.key", self._root.key_pem())
         self._public("ca/root.pem", self._root.certificate_pem())
         self._secret("ca/enrol.key", self._enrolment.key_pem())
         self._public("ca/enrol.pem", self._enrolment.certificate_pem())
+        self._secret("ca/evidence.key", self._evidence.key_pem())
+        self._public("ca/evidence.pem", self._evidence.certificate_pem())
         ends = self._root.certificate.not_valid_after_utc
-        self._report(f"ca/       root authority (until {ends:%Y-%m-%d}) and enrolment authority (one year)")
-        self._report("          keep root.key offline in a safe; enrol.key stays with the technician, on no server")
+        self._report(f"ca/       root authority (until {ends:%Y-%m-%d}), enrolment authority (one year),")
+        self._report("          evidence authority, which says whose key signs records")
+        self._report("          keep root.key offline in a safe; enrol.key and evidence.key stay with the technician,")
+        self._report("          on no server; root.pem is all that an audit needs")
 
     def _central(self) -> bytes:
         private = self._suite.generate_private()
@@ -110,6 +126,7 @@ class _Builder:
         self._secret("gateway/agreement.key", agreement)
         self._secret("gateway/command.key", command)
         self._public("gateway/central.pub", central_public)
+        self._gateway_evidence(command)
         name = gateway_settings.CLIENT_NAME
         self._pair("gateway/tls", authority.issue_client(self._plan.hall, name, self._enrolment, self._now))
         page = authority.issue_server(self._plan.hall, name, self._plan.hosts(), self._root, self._now)
@@ -138,6 +155,24 @@ class _Builder:
             command_public=device_keys.public_of(self._suite, command),
             release_keys=release_keys,
         )
+
+    def _gateway_evidence(self, command: bytes) -> None:
+        """The key for manifests, what certifies it and the devices' keys, and an empty list of revocations.
+
+        command: the private key whose annotations an audit shall believe as well.
+        """
+        private = self._suite.generate_private()
+        certificates = [
+            evidence_authority.certify_gateway(
+                self._plan.hall, device_keys.public_of(self._suite, key), self._root, self._now, use
+            )
+            for key, use in ((private, purpose.MANIFESTS), (command, purpose.ANNOTATIONS))
+        ]
+        revocations = evidence_authority.revocations({}, self._evidence, self._now)
+        self._secret("gateway/evidence.key", private)
+        chain = [*certificates, self._evidence.certificate]
+        self._public("gateway/evidence.pem", b"".join(one.public_bytes(Encoding.PEM) for one in chain))
+        self._public("gateway/evidence.crl", revocations.public_bytes(Encoding.PEM))
 
     def _broker(self) -> None:
         server = authority.issue_server(self._plan.hall, "broker", self._plan.hosts(), self._root, self._now)

@@ -13,7 +13,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.suite_host import HostSuite
-from provisioning import authority, device_keys, gateway_settings, holders, private_folder, registry
+from provisioning import (
+    authority,
+    device_keys,
+    evidence_authority,
+    gateway_settings,
+    holders,
+    private_folder,
+    registry,
+)
+from provisioning.authority import Certified
 from provisioning.enrolment import Desk, Enrolled, Request
 from provisioning.flash_files import SECRET_NAMES, HallFacts
 from provisioning.registry import Registry
@@ -33,6 +42,7 @@ class HallFolder:
         self.facts_file = path / "hall.json"
         self.registry_file = path / "gateway" / "registry.json"
         self.central_devices_file = path / "central" / "devices.json"
+        self.revocations_file = path / "gateway" / "evidence.crl"
         self.releases = path / "gateway" / gateway_settings.RELEASES_FOLDER
 
     def flash(self, device: str) -> Path:
@@ -72,7 +82,10 @@ class HallFolder:
         )
         enrolment = authority.load(self._read("ca/enrol.pem"), self._read("ca/enrol.key"))
         root = x509.load_pem_x509_certificate(self._read("gateway/root.pem"))
-        return Desk(suite, facts, enrolment, root.public_bytes(Encoding.DER))
+        return Desk(suite, facts, enrolment, self._evidence(), root.public_bytes(Encoding.DER))
+
+    def _evidence(self) -> Certified:
+        return authority.load(self._read("ca/evidence.pem"), self._read("ca/evidence.key"))
 
     def add_device(self, request: Request, suite: HostSuite, now: datetime.datetime) -> Enrolled:
         """Enrol one more device: its flash first, then its line in the registry, which lets it in.
@@ -92,7 +105,21 @@ class HallFolder:
     def revoke_device(self, name: str, now: datetime.datetime) -> None:
         """Revoke `name` from now on. Raises RegistryError when there is no such device, or it is revoked already."""
         with self.alone():
-            self._replace_registry(registry.revoke(self.registry(), name, int(now.timestamp())))
+            changed = registry.revoke(self.registry(), name, int(now.timestamp()))
+            # The list first: what a gateway refuses by the registry, an audit finds by the list.
+            self._replace_revocations(changed, now)
+            self._replace_registry(changed)
+
+    def _replace_revocations(self, changed: Registry, now: datetime.datetime) -> None:
+        revoked = {
+            x509.load_der_x509_certificate(one.certificate).serial_number: datetime.datetime.fromtimestamp(
+                one.revoked_at_s, datetime.UTC
+            )
+            for one in changed.devices
+            if one.certificate is not None and one.revoked_at_s is not None
+        }
+        made = evidence_authority.revocations(revoked, self._evidence(), now)
+        private_folder.replace(self.revocations_file, made.public_bytes(Encoding.PEM))
 
     def write_flash(self, enrolled: Enrolled) -> None:
         """Lay the files of a device's flash into its folder."""

@@ -30,7 +30,7 @@ class RegistryError(Exception):
 class Device:
     """One enrolled device. place: window or door. signing, agreement: 65-byte public keys.
 
-    staff_number: who usually sits there.
+    staff_number: who usually sits there. certificate: DER, says that `signing` signs this device's records.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Device:
     agreement: bytes
     revoked_at_s: int | None = None
     staff_number: str | None = None
+    certificate: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def _to_entry(device: Device) -> dict[str, object]:
     }
     if device.staff_number is not None:
         entry["staff_number"] = device.staff_number
+    if device.certificate is not None:
+        entry["certificate"] = device.certificate.hex()
     return entry
 
 
@@ -137,7 +140,7 @@ def from_text(text: str) -> Registry:
 def _from_entry(entry: Mapping[str, str]) -> Device:
     if entry["status"] not in STATUSES:
         raise ValueError(f"status of {entry['device']}")
-    revoked_at_s = entry["revoked_at_s"]
+    revoked_at_s, certificate = entry["revoked_at_s"], entry.get("certificate")
     return Device(
         name=entry["device"],
         kind=entry["kind"],
@@ -147,6 +150,7 @@ def _from_entry(entry: Mapping[str, str]) -> Device:
         agreement=bytes.fromhex(entry["agreement"]),
         revoked_at_s=None if revoked_at_s is None else int(revoked_at_s),
         staff_number=entry.get("staff_number"),
+        certificate=None if certificate is None else bytes.fromhex(certificate),
     )
 
 

@@ -25,6 +25,7 @@ from protocol.suite_host import HostSuite
 from simulator import central_faults
 from simulator.central_check import Checked, DeviceKey, RecordCheck, RecordRefusedError
 from simulator.central_faults import Fault, Faults
+from simulator.central_manifests import ManifestCheck
 from simulator.central_store import DUPLICATE, STORED, CentralStore
 
 # A gateway sends 200 records of at most 8 KiB; ten times that is no batch.
@@ -72,6 +73,7 @@ class CentralParts:
     check: RecordCheck
     store: CentralStore
     faults: Faults
+    manifests: ManifestCheck
     real_s: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
@@ -95,6 +97,12 @@ def create(parts: CentralParts) -> FastAPI:
     def operator_heads(request: Request) -> dict[str, object]:
         _authorise(request, parts.token)
         return {"heads": [{"number": number, "hash": digest} for number, digest in parts.store.operator_heads()]}
+
+    @app.post("/api/v1/manifests")
+    async def manifests(request: Request) -> Response:
+        _authorise(request, parts.token)
+        body = await _body(request)
+        return await run_in_threadpool(_take_manifests, parts, body, request.headers.get("content-encoding"))
 
     @app.get("/api/v1/summary")
     def summary(request: Request) -> dict[str, object]:
@@ -144,6 +152,13 @@ def _answer(parts: CentralParts, body: bytes, encoding: str | None, key: str | N
     if fault.mode == "garbage":
         return PlainTextResponse("<html>")
     return JSONResponse({"verdicts": verdicts})
+
+
+def _take_manifests(parts: CentralParts, body: bytes, encoding: str | None) -> Response:
+    try:
+        return JSONResponse({"verdicts": parts.manifests.take(json.loads(_plain(body, encoding)))})
+    except (ValueError, RecursionError):
+        raise RequestError(400, "not a batch") from None
 
 
 def _read(hall: str, body: bytes, encoding: str | None) -> tuple[str, list[dict[str, Any]], tuple[int, str] | None]:
@@ -213,12 +228,14 @@ def parts_of(folder: Path, store: Path | None) -> CentralParts:
     central = folder / "central"
     hall = json.loads((folder / "hall.json").read_text("utf-8"))["hall"]
     keys = DeviceKeys(central / "devices.json")
+    kept = CentralStore(store)
     return CentralParts(
         hall=hall,
         token=(central / "token").read_text("utf-8").strip(),
         check=RecordCheck(hall, keys, (central / "hpke.key").read_bytes()),
-        store=CentralStore(store),
+        store=kept,
         faults=Faults(),
+        manifests=ManifestCheck(hall, (central / "root.pem").read_bytes(), kept),
     )
 
 

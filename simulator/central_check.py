@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from protocol import cbor, disclosure, rating, record, sign1
+from protocol import cbor, disclosure, manifest, rating, record, sign1
 from protocol.limits import DISCLOSURES_MAX
 from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
@@ -59,6 +59,7 @@ class Checked:
     prev: bytes  # 16
     level: int | None
     evidence: bytes
+    word: bytes  # what the gateway says of it, as its manifests cover it
     disclosed: Mapping[int, Any]
     pseudonym: str | None  # the gateway's word: the same person within a month
     sealed_removed: bool  # the gateway's word: it held the sealed part as long as it may
@@ -99,6 +100,7 @@ class RecordCheck:
             payload.prev,
             _level(payload),
             evidence,
+            _word(entry),
             disclosed,
             _pseudonym(entry.get("pseudonym")),
             entry.get("sealed") == "",
@@ -162,6 +164,15 @@ def _flags(found: object) -> tuple[str, ...]:
     if not isinstance(found, list) or len(found) > FLAGS_MAX or not all(isinstance(one, str) for one in found):
         raise RecordRefusedError("flags are no list of codes")
     return tuple(found)
+
+
+def _word(entry: Mapping[str, Any]) -> bytes:
+    received_s, flags, masked = entry.get("received_s"), entry.get("flags"), entry.get("masked")
+    sealed = None if entry.get("sealed") is None else _blob(entry, "sealed")
+    try:
+        return manifest.word(received_s, flags, masked, sealed)  # type: ignore[arg-type]  # what it is not, it refuses
+    except (TypeError, ValueError, AttributeError):
+        raise RecordRefusedError("time, flags or masks are none") from None
 
 
 def _disclosures(padded: bytes) -> list[bytes]:

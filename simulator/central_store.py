@@ -3,9 +3,9 @@
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from protocol import record
+from protocol import manifest, record
 from simulator.central_check import Checked
 
 STORED, DUPLICATE, EQUIVOCATION = "stored", "duplicate", "equivocation"
@@ -14,10 +14,12 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS record (
     position INTEGER PRIMARY KEY, device TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
     kind INTEGER NOT NULL, level INTEGER, digest BLOB NOT NULL, prev BLOB NOT NULL, evidence BLOB NOT NULL,
-    disclosed INTEGER NOT NULL, pseudonym TEXT, item_code TEXT, stored_real_s REAL NOT NULL,
+    word BLOB NOT NULL, disclosed INTEGER NOT NULL, pseudonym TEXT, item_code TEXT, stored_real_s REAL NOT NULL,
     UNIQUE (device, stream, seq));
 CREATE TABLE IF NOT EXISTS operator_head (number INTEGER PRIMARY KEY, hash TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS offered (what TEXT PRIMARY KEY, count INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS manifest (
+    number INTEGER PRIMARY KEY, link BLOB NOT NULL, statement BLOB NOT NULL, reason TEXT NOT NULL);
 """
 _STREAMS = """
 SELECT device, stream, max(seq), max(seq) - count(*) FROM record GROUP BY device, stream ORDER BY min(position)
@@ -33,6 +35,15 @@ SELECT count(*) FROM record one JOIN record before ON before.device = one.device
 AND before.seq = one.seq - 1 WHERE substr(before.digest, 1, 16) != one.prev
 """
 _ITEMS = "SELECT item_code, count(*) FROM record WHERE item_code IS NOT NULL GROUP BY item_code"
+
+
+class KeptManifest(NamedTuple):
+    """A manifest that the gateway signed. link: what the next one names. reason: why it is not true, "" where it is."""
+
+    number: int
+    link: bytes
+    statement: bytes
+    reason: str
 
 
 class CentralStore:
@@ -73,10 +84,10 @@ class CentralStore:
             verdict = DUPLICATE if found[0] == one.digest else EQUIVOCATION
             self._count(verdict)
             return verdict
-        row = (one.device, one.stream, one.seq, one.kind, one.level, one.digest, one.prev, one.evidence)
+        row = (one.device, one.stream, one.seq, one.kind, one.level, one.digest, one.prev, one.evidence, one.word)
         self._connection.execute(
-            "INSERT INTO record (device, stream, seq, kind, level, digest, prev, evidence, disclosed, pseudonym, "
-            "item_code, stored_real_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO record (device, stream, seq, kind, level, digest, prev, evidence, word, disclosed, pseudonym, "
+            "item_code, stored_real_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, len(one.disclosed), one.pseudonym, one.item_code, real_s),
         )
         if one.sealed_removed:
@@ -121,6 +132,33 @@ class CentralStore:
             "INSERT INTO offered VALUES (?, 1) ON CONFLICT (what) DO UPDATE SET count = count + 1", (what,)
         )
 
+    def run(self, device: str, stream: bytes, first: int, last: int) -> list[tuple[bytes, bytes]]:
+        """(digest, word) of the records of one stream from `first` to `last`, ascending."""
+        with self._lock:
+            return self._connection.execute(
+                "SELECT digest, word FROM record WHERE device = ? AND stream = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+                (device, stream.hex(), first, last),
+            ).fetchall()
+
+    def last_manifest(self) -> tuple[int, bytes]:
+        """(number, link) of the newest manifest; (0, zeros) before the first."""
+        with self._lock:
+            query = "SELECT number, link FROM manifest ORDER BY number DESC LIMIT 1"
+            found = self._connection.execute(query).fetchone()
+        return (found[0], found[1]) if found else (0, manifest.GENESIS)
+
+    def manifest_link(self, number: int) -> bytes | None:
+        """Link of a manifest; None where there is none of this number."""
+        with self._lock:
+            query = "SELECT link FROM manifest WHERE number = ?"
+            found = self._connection.execute(query, (number,)).fetchone()
+        return found[0] if found else None
+
+    def keep_manifest(self, kept: KeptManifest) -> None:
+        """Keep a manifest, true or not; durable when this returns."""
+        with self._lock:
+            self._connection.execute("INSERT INTO manifest VALUES (?, ?, ?, ?)", kept)
+
     def summary(self) -> dict[str, object]:
         """Counts of everything, as `/api/v1/summary` gives them."""
         with self._lock:
@@ -142,6 +180,10 @@ class CentralStore:
                 "by_kind": self._by_kind(),
                 "levels": dict(self._rows("SELECT level, count(*) FROM record WHERE level IS NOT NULL GROUP BY level")),
                 "by_device": self._by_device(),
+                "manifests": self._one("SELECT count(*) FROM manifest"),
+                "manifests_refused": dict(
+                    self._rows("SELECT reason, count(*) FROM manifest WHERE reason != '' GROUP BY reason")
+                ),
                 "broken_links": self._one(_BROKEN_LINKS),
                 "disclosures_opened": self._one("SELECT coalesce(sum(disclosed), 0) FROM record"),
                 "items": dict(self._rows(_ITEMS)),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator import reconciliation
+from simulator.evidence_run import Audited
 from simulator.people import People
 from simulator.reconciliation import Line, Look
 
@@ -15,6 +16,7 @@ class Closing:
 
     kind. devices: names of the hall's. rss: MiB by process. started_s: UTC seconds when the command was given.
     told: what the business system was told of its visits, see outcomes.py.
+    audited: what the gateway's audit said of the morning; None where nobody asked it.
     """
 
     people: People
@@ -25,6 +27,7 @@ class Closing:
     rss: Mapping[str, float]
     started_s: float
     told: Mapping[str, Any] = field(default_factory=dict)
+    audited: Audited | None = None
 
     @property
     def whole(self) -> Line:
@@ -38,8 +41,9 @@ class Closing:
         return [*reconciliation.complaints(self.fresh, self.devices, self.whole), *wrong]
 
     def status(self) -> int:
-        """Exit status: 0 only where everybody answered and every number agrees."""
-        return 0 if self.whole.agrees() and not self.complaints() else 1
+        """Exit status: 0 only where everybody answered, every number agrees and the audit found nothing."""
+        clean = self.audited is None or self.audited.status == 0
+        return 0 if clean and self.whole.agrees() and not self.complaints() else 1
 
     def lines(self, kept: str) -> list[str]:
         """All of them; the last one is the verdict. kept: the folder that stays, "" where none does."""
@@ -56,6 +60,7 @@ class Closing:
             "memory: " + ", ".join(f"{name} {size:.0f} MiB" for name, size in sorted(self.rss.items())),
             self._latencies(),
             *(f"{group}: {line}" for group, line in sorted(self.groups.items())),
+            *(self.audited.shown() if self.audited is not None else []),
             *(f"wrong: {sentence}" for sentence in self.complaints()),
             *([f"kept: {kept}"] if kept else []),
             str(self.whole),

@@ -16,9 +16,10 @@ import psutil
 from rich.console import Console
 from rich.live import Live
 
-from simulator import morning, reconciliation, table, vm_device
+from simulator import evidence_run, morning, reconciliation, table, vm_device
 from simulator.caretaker import Caretaker
 from simulator.closing import Closing
+from simulator.evidence_run import Audited
 from simulator.hall_box import HallBox
 from simulator.people import People
 from simulator.processes import READY_TIMEOUT_S, StartError
@@ -79,7 +80,8 @@ class Demo:
                 ended = await asyncio.gather(caretaker, return_exceptions=True)
             if isinstance(ended[0], StartError):
                 raise ended[0]
-            return self._report(people, await self._told(people))
+            told = await self._told(people)
+            return self._report(people, told, await evidence_run.audit(self._box.hall, self._box.scratch))
 
     def _tell(self, note: str) -> None:
         """Something that nobody asked for: in the table, and as a line that stays."""
@@ -268,11 +270,11 @@ class Demo:
                     return told
                 await asyncio.sleep(0.2)
 
-    def _report(self, people: People, told: dict[str, Any]) -> int:
+    def _report(self, people: People, told: dict[str, Any], audited: Audited) -> int:
         """Print the closing lines; the exit status."""
         devices = [one["device"] for one in self._box.devices()]
         groups = self._groups(people)
-        closing = Closing(people, self._latest, self._fresh, groups, devices, self._rss, self._started_s, told)
+        closing = Closing(people, self._latest, self._fresh, groups, devices, self._rss, self._started_s, told, audited)
         status = closing.status()
         for line in closing.lines(str(self._box.scratch) if status or self._arguments.keep else ""):
             self._console.print(line, soft_wrap=True, highlight=False, markup=False)

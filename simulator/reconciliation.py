@@ -142,6 +142,7 @@ def complaints(look: Look, devices: Iterable[str], whole: Line) -> list[str]:
         f"identities that reached the central system unmasked: {above.get('unmasked')}": above.get("unmasked"),
         f"two records under one number: {above.get('equivocations')}": above.get("equivocations"),
         f"the operator log was tampered with: {operators}": operators.get("changed") or operators.get("shrank"),
+        f"manifests that do not fit the records: {above.get('manifests_refused')}": above.get("manifests_refused"),
         f"links of the chain broken at the central system: {above.get('broken_links')}": above.get("broken_links"),
     }
     return [sentence for sentence, wrong in found.items() if wrong]

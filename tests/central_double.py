@@ -10,6 +10,7 @@ from gateway.forwarder import central_client
 from simulator import central
 from simulator.central_check import DeviceKey, RecordCheck
 from simulator.central_faults import Faults
+from simulator.central_manifests import ManifestCheck
 from simulator.central_store import CentralStore
 
 TOKEN = "token-of-the-central-system"
@@ -25,7 +26,8 @@ class CentralDouble:
         self.store = CentralStore(store)
         self.hall = hall
         check = RecordCheck(HALL, self._device_keys, hall.keys[2])
-        self.parts = central.CentralParts(HALL, TOKEN, check, self.store, Faults(), sleep=time.sleep)
+        manifests = ManifestCheck(HALL, self.root.read_bytes(), self.store)
+        self.parts = central.CentralParts(HALL, TOKEN, check, self.store, Faults(), manifests, sleep=time.sleep)
 
     def _device_keys(self):
         return {

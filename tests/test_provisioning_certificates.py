@@ -1,6 +1,8 @@
 """The hall's certificates do what TLS asks of them, in real handshakes, and nothing more."""
 
 import datetime
+import hashlib
+import json
 import ssl
 import subprocess
 from dataclasses import dataclass
@@ -11,7 +13,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from provisioning import authority
+from gateway.findings import Findings
+from gateway.trust import Trust
+from protocol.purpose import RECORDS
+from protocol.suite_host import HostSuite
+from provisioning import authority, evidence_authority
 from provisioning.authority import AuthorityError, Certified
 
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
@@ -123,6 +129,54 @@ def test_page_and_central_system_are_verified_by_the_root(hall_dir: Path, server
 def test_the_broker_refuses_a_client_without_certificate(hall_dir: Path) -> None:
     with pytest.raises(ssl.SSLError):
         shake_hands(_server(hall_dir), _client(hall_dir / "gateway/root.pem"), "localhost")
+
+
+def _with_key(folder: Path, raw: bytes, *certificates: bytes) -> tuple[Path, Path]:
+    """Certificate chain (DER) and key of 32 raw bytes, as files for TLS."""
+    chain, key = folder / "chain.pem", folder / "chain.key"
+    chain.write_text("".join(ssl.DER_cert_to_PEM_cert(der) for der in certificates))
+    private = HostSuite().load_private(raw)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return chain, key
+
+
+def test_keys_that_sign_evidence_open_no_door_at_the_broker(hall_dir: Path, tmp_path: Path) -> None:
+    root, _ = _authorities(hall_dir)
+    server, trusted = _server(hall_dir), hall_dir / "gateway/root.pem"
+    entry = json.loads((hall_dir / "gateway/registry.json").read_text())["devices"][0]
+    own, annotating, evidence = x509.load_pem_x509_certificates((hall_dir / "gateway/evidence.pem").read_bytes())
+    chains = (
+        ((hall_dir / "devices/e-001/flash/signing.key").read_bytes(), bytes.fromhex(entry["certificate"]), evidence),
+        ((hall_dir / "gateway/evidence.key").read_bytes(), own.public_bytes(Encoding.DER), None),
+        ((hall_dir / "gateway/command.key").read_bytes(), annotating.public_bytes(Encoding.DER), None),
+    )
+    for raw, leaf, above in chains:
+        shown = [leaf] + ([above.public_bytes(Encoding.DER)] if above is not None else [])
+        with pytest.raises(ssl.SSLError, match="verify failed"):
+            shake_hands(server, _client(trusted, *_with_key(tmp_path, raw, *shown)), "localhost")
+    # What the root issues for the same name as a login does pass: it is the purpose that keeps the others out.
+    login = authority.issue_client("yongxing", "gateway evidence", root, NOW)
+    assert shake_hands(server, _client(trusted, *_write(tmp_path, "login", login)), "localhost").done
+
+
+def test_the_technicians_authority_for_evidence_can_make_no_gateway(hall_dir: Path) -> None:
+    """Its own certificate allows records only; an audit takes manifests from keys that the root certified."""
+    evidence = x509.load_pem_x509_certificates((hall_dir / "gateway/evidence.pem").read_bytes())[-1]
+    uses = evidence.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert (uses.critical, [use.dotted_string for use in uses.value]) == (True, [RECORDS])
+    assert evidence.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+    technician = authority.load(
+        (hall_dir / "ca/evidence.pem").read_bytes(), (hall_dir / "ca/evidence.key").read_bytes()
+    )
+    made = evidence_authority.certify_gateway("yongxing", bytes.fromhex(_point()), technician, NOW)
+    findings, trust = Findings(), Trust((hall_dir / "ca/root.pem").read_bytes())
+    trust.learn([evidence.public_bytes(Encoding.DER), made.public_bytes(Encoding.DER)], [], findings)
+    assert findings.counts["certificate"] == 1
+    assert trust.gateway_keys(hashlib.sha256(bytes.fromhex(_point())).digest()[:4]) == []
+
+
+def _point() -> str:
+    return HostSuite().public_bytes(HostSuite().load_private(bytes(31) + b"\1")).hex()
 
 
 def test_the_broker_refuses_a_client_of_another_hall_of_the_same_name(hall_dir: Path, tmp_path: Path) -> None:

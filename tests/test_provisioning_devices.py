@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from protocol import cbor
 from protocol.suite_host import HostSuite
@@ -75,6 +76,37 @@ def test_a_revoked_device_stays_listed_with_the_moment(hall_dir: Path, capsys: p
     capsys.readouterr()
     main(["device", "list", str(hall_dir)])
     assert "revoked since 2" in capsys.readouterr().out
+
+
+def test_every_device_has_a_certificate_of_its_key_for_records_also_one_that_joined_later(hall_dir: Path) -> None:
+    assert main(["device", "add", str(hall_dir), "--door", "D7"]) == 0
+    authority = x509.load_pem_x509_certificate((hall_dir / "ca/evidence.pem").read_bytes())
+    for name, entry in _entries(hall_dir).items():
+        certificate = x509.load_der_x509_certificate(bytes.fromhex(str(entry["certificate"])))
+        certificate.verify_directly_issued_by(authority)
+        shown = {one.oid._name: one.value for one in certificate.subject}
+        assert shown == {
+            "organizationName": "yongxing", "organizationalUnitName": entry["kind"], "commonName": name,
+        }  # fmt: skip
+        point = certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        assert point.hex() == entry["signing"]
+
+
+def test_a_revocation_stands_in_the_list_that_an_audit_gets_with_its_moment(hall_dir: Path) -> None:
+    assert main(["device", "revoke", str(hall_dir), "e-002"]) == 0
+    assert main(["device", "revoke", str(hall_dir), "c-001"]) == 0
+    authority = x509.load_pem_x509_certificate((hall_dir / "ca/evidence.pem").read_bytes())
+    listed = x509.load_pem_x509_crl((hall_dir / "gateway/evidence.crl").read_bytes())
+    assert listed.is_signature_valid(authority.public_key())
+    assert listed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 3
+    entries = _entries(hall_dir)
+    expected = {
+        x509.load_der_x509_certificate(bytes.fromhex(str(entries[name]["certificate"]))).serial_number: entries[name][
+            "revoked_at_s"
+        ]
+        for name in ("e-002", "c-001")
+    }
+    assert {one.serial_number: int(one.revocation_date_utc.timestamp()) for one in listed} == expected
 
 
 @pytest.mark.parametrize(

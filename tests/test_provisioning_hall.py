@@ -29,9 +29,10 @@ NOW = datetime.datetime(2026, 11, 2, 8, 0, tzinfo=datetime.UTC)
 
 FILES = """
 hall.json
-ca/root.pem ca/root.key ca/enrol.pem ca/enrol.key
+ca/root.pem ca/root.key ca/enrol.pem ca/enrol.key ca/evidence.pem ca/evidence.key
 gateway/gateway.toml gateway/tls.pem gateway/tls.key gateway/https.pem gateway/https.key gateway/agreement.key
 gateway/command.key gateway/central.pub gateway/registry.json gateway/roster.json gateway/root.pem
+gateway/evidence.key gateway/evidence.pem gateway/evidence.crl
 release/holder-1/release.key release/holder-2/release.key release/holder-3/release.key
 release/holder-1/release.pub release/holder-2/release.pub release/holder-3/release.pub gateway/release.pub
 gateway/audit.token gateway/business.token gateway/central.token gateway/technician.token
@@ -78,7 +79,7 @@ def test_no_one_else_reads_a_secret_or_enters_a_folder_whatever_the_umask(tmp_pa
             assert mode == 0o600, path
         else:
             assert mode == 0o644, path
-    assert secrets == 13 + 4 + 3 * 2, "every kind of secret was seen"
+    assert secrets == 15 + 4 + 3 * 2, "every kind of secret was seen"
 
 
 def test_a_hall_that_stands_is_never_overwritten(hall_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +125,7 @@ def _scalar(path: Path) -> int:
 
 def test_every_key_of_a_hall_is_its_own(hall_dir: Path) -> None:
     numbers = [_scalar(path) for path in hall_dir.rglob("*.key")]
-    assert len(numbers) == 12 + 3 * len(DEVICES)
+    assert len(numbers) == 14 + 3 * len(DEVICES)
     assert len(set(numbers)) == len(numbers)
 
 

@@ -128,9 +128,13 @@ def test_two_demos_at_once_end_with_zeros_also_where_one_lives_in_chaos(start: S
     }  # fmt: skip
     punches = sum(int(found[1]) for line in calm.lines if (found := re.match(r"clock .*: pressed=(\d+)", line)))
     assert punches > 0
+    assert [line for line in calm.lines if line.startswith("audit: clean")] != []
+    verified = re.search(r"^audit: records verified: (\d+)", "\n".join(calm.lines), re.MULTILINE)
+    assert verified and int(verified[1]) > calm.agrees(), "and the events"
     assert calm.left() == calm.processes() == []
     assert chaos.end() == 0
     assert chaos.agrees() > 0
+    assert [line for line in chaos.lines if line.startswith("audit: clean")] != []
     [kept] = chaos.left()
     assert chaos.lines[-2] == f"kept: {chaos.folder / kept}"
     logs = chaos.folder / kept / "logs"
@@ -192,6 +196,7 @@ def test_a_record_that_vanishes_from_the_ledger_is_told_and_its_hall_is_kept(sta
     verdict = run.verdict()
     assert verdict["lost"] == 1
     assert verdict["pressed"] == verdict["ledger"] + 1
+    assert [line for line in run.lines if re.match(r"audit: missing: (gap|hidden_tail) \(1\)", line)] != []
     assert run.lines[-2] == f"kept: {logs.parent}"
     assert run.left() == [logs.parent.name]
     assert run.processes() == []

@@ -4,12 +4,14 @@ import asyncio
 import copy
 import dataclasses
 import re
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from simulator import reconciliation
 from simulator.closing import Closing
+from simulator.evidence_run import Audited
 from simulator.hall_time import HallTime
 from simulator.people import People
 from simulator.reconciliation import Line, Look
@@ -89,6 +91,16 @@ def test_a_hall_that_agrees_ends_with_zeros_and_status_0():
     )
     assert hall.closing().status() == 0
     assert hall.closing().complaints() == []
+
+
+@pytest.mark.parametrize("status", [1, 2])
+def test_numbers_that_agree_are_no_good_end_where_the_audit_finds_something(status):
+    closing = replace(
+        Hall().closing(), audited=Audited(status, ["missing: gap (1)", "audit: 0 wrong, 1 missing, 0 notes"])
+    )
+    assert closing.status() == 1
+    assert closing.lines("")[-3:-1] == ["audit: missing: gap (1)", "audit: 0 wrong, 1 missing, 0 notes"]
+    assert replace(closing, audited=Audited(0, ["audit: clean, 0 notes"])).status() == 0
 
 
 @pytest.mark.parametrize("station", STATIONS[1:])

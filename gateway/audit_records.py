@@ -1,0 +1,208 @@
+"""What an audit checks of one record or heartbeat by itself: who signed it, for whom, and what the gateway says of it.
+
+Pure, and safe in any thread: most of its time is the signature, during which other threads run.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from gateway import identity_seal
+from gateway.audit_removals import Removals
+from gateway.masking import MaskingRule
+from gateway.registry import KINDS
+from gateway.retention import MASKED, SEALED
+from gateway.trust import Certified, Trust
+from protocol import cbor, disclosure, manifest, rating, record, sign1
+from protocol.limits import DISCLOSURES_MAX
+from protocol.record import Record
+from protocol.refusal import Refused
+from protocol.suite_host import HostSuite
+
+# Characters of the person that a masked field may show at most; of a document number, what the hall's rule keeps. Two
+# of a name are a compound surname, the third is the last one where the rule keeps it.
+NAME_SHOWN_MAX = 3
+PHONE_SHOWN_MAX = 7
+NUMBER_SHOWN_MAX = 10  # the most that a gateway's configuration allows
+_MASK = "*"
+# One trouble: a code of gateway.findings, and words for a person.
+Trouble = tuple[str, str]
+
+
+class Signed(NamedTuple):
+    """A message of a device. content is None where it cannot be read. verified: signed by a certified key."""
+
+    content: Record | None
+    digest: bytes
+    verified: bool
+    troubles: list[Trouble]
+
+
+class Checked(NamedTuple):
+    """One record of the file. word: what the gateway says of it, as manifests cover it.
+
+    emptied: retention took away a part of that.
+    """
+
+    signed: Signed
+    received_s: int
+    word: bytes
+    emptied: bool
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """Device, stream in hex, number; only where there is content."""
+        content = self.signed.content
+        assert content is not None
+        return content.device, content.stream.hex(), content.seq
+
+
+class RecordCheck:
+    """Checks of one hall. masking: the hall's rule. central: key that opens sealed parts, None where it is not here."""
+
+    def __init__(
+        self, trust: Trust, removals: Removals, masking: MaskingRule, central: ec.EllipticCurvePrivateKey | None
+    ) -> None:
+        self._trust = trust
+        self._removals = removals
+        self._masking = masking
+        self._central = central
+        self._suite = HostSuite()
+
+    def record(self, values: Sequence[Any]) -> Checked:
+        """The record of one frame of the file."""
+        if not _is_record(values):
+            return Checked(_unreadable("the frame"), 0, b"", False)
+        evidence, received_s, flags, shown, sealed = values
+        masked = None if shown is None else dict(shown)
+        signed = self.signed(evidence, received_s)
+        content = signed.content
+        if content is not None:
+            if content.kind == record.HEARTBEAT:
+                signed.troubles.append(("kind", "a heartbeat among the records"))
+            signed.troubles.extend(self._sealed(content, masked, sealed))
+            signed.troubles.extend(self._masks(masked or {}))
+        word = manifest.word(received_s, flags, masked, sealed)
+        return Checked(signed, received_s, word, content is not None and any(self._emptied(content)))
+
+    def _emptied(self, content: Record) -> tuple[bool, bool]:
+        """Whether retention took the sealed part, and the masked fields, of a record."""
+        key, seq = (content.device, content.stream.hex()), content.seq
+        return self._removals.emptied(SEALED, key, seq), self._removals.emptied(MASKED, key, seq)
+
+    def signed(self, evidence: bytes, received_s: int) -> Signed:
+        """What a device signed; received_s: when the gateway says that it came."""
+        try:
+            message = sign1.parse(evidence, sign1.RECORD_TYP)
+            content = record.decode(message.payload)
+        except Refused as error:
+            return _unreadable(error.reason)
+        digest = self._suite.sha256(message.payload)
+        if message.disclosures:
+            return Signed(content, digest, False, [("mask", "disclosures in clear")])
+        keys = self._trust.device(content.device)
+        key = next((one for one in keys if one.kid == message.kid), None)
+        if key is None:
+            code = "key" if keys else "uncertified"
+            return Signed(content, digest, False, [(code, "")])
+        if not sign1.verify(self._suite, key.public, message):
+            return Signed(content, digest, False, [("signature", "")])
+        return Signed(content, digest, True, self._origin(content, key, received_s))
+
+    def _origin(self, content: Record, key: Certified, received_s: int) -> list[Trouble]:
+        found: list[Trouble] = []
+        if content.hall != self._trust.hall:
+            found.append(("hall", "signed for another hall"))
+        if content.kind not in KINDS.get(key.kind, ()):
+            found.append(("kind", ""))
+        revoked_s = self._trust.revoked_s(key)
+        if revoked_s is not None and received_s >= revoked_s:
+            found.append(("revoked", ""))
+        # A rating's time is the beginning of its quarter of an hour, which may lie before the certificate was made.
+        if not record.coarse(key.valid_from_s) <= received_s <= key.valid_to_s:
+            found.append(("validity", ""))
+        return found
+
+    def _sealed(self, content: Record, masked: dict[str, str] | None, sealed: bytes | None) -> list[Trouble]:
+        if not content.digests:
+            return [] if sealed is None and masked is None else [("sealed", "nothing redactable was signed")]
+        if masked is not None and rating.IDENTITY not in content.digests:
+            return [("mask", "of an identity that nobody signed")]
+        sealed_gone, masked_gone = self._emptied(content)
+        if not sealed:
+            return [] if sealed_gone else [("sealed_missing", "")]
+        if masked_gone and masked is None:
+            return []  # there is nothing to hold against what it opens to
+        return [] if self._central is None else self._open(content, masked, sealed, self._central)
+
+    def _open(
+        self, content: Record, masked: dict[str, str] | None, sealed: bytes, central: ec.EllipticCurvePrivateKey
+    ) -> list[Trouble]:
+        info = identity_seal.info(content.hall, content.device, content.stream, content.seq)
+        try:
+            padded = identity_seal.SUITE.decrypt(sealed, central, info)
+            values = disclosure.check(self._suite, disclosures(padded), content.digests)
+            rating.check_redactable(values)
+        except (InvalidTag, ValueError):
+            return [("sealed", "does not open for this record")]
+        except Refused:
+            return [("sealed", "fits no signed digest")]
+        identity: Any = values.get(rating.IDENTITY)
+        made = self._masking.identity(identity) if identity else None
+        return [] if made == masked else [("mask_differs", "")]
+
+    def _masks(self, masked: dict[str, str]) -> list[Trouble]:
+        limits = {
+            "name": NAME_SHOWN_MAX,
+            "phone": PHONE_SHOWN_MAX,
+            "id_number": min(NUMBER_SHOWN_MAX, self._masking.id_number_first + self._masking.id_number_last),
+        }
+        return [("mask", name) for name, most in limits.items() if name in masked and _shows(masked[name], most)]
+
+
+def _shows(text: str, most: int) -> bool:
+    """True when a masked text hides nothing, or shows more than `most` characters."""
+    return _MASK not in text or len(text.replace(_MASK, "")) > most
+
+
+def masking_of(text: str) -> MaskingRule:
+    """The rule that an export names. Raises ValueError when there is no such rule."""
+    try:
+        return MaskingRule(**json.loads(text))
+    except TypeError:
+        raise ValueError("no masking rule of this version") from None
+
+
+def disclosures(padded: bytes) -> list[bytes]:
+    """The disclosures in an opened plaintext, see gateway.identity_seal. Raises Refused."""
+    content = padded.rstrip(b"\0")
+    if not content.endswith(b"\x80"):
+        raise Refused("padding")
+    found = cbor.decode(content[:-1])
+    if not isinstance(found, list) or len(found) > DISCLOSURES_MAX or not all(isinstance(one, bytes) for one in found):
+        raise Refused("structure")
+    return found
+
+
+def _unreadable(why: str) -> Signed:
+    return Signed(None, b"", False, [("schema", why)])
+
+
+def _is_record(values: Sequence[Any]) -> bool:
+    """The five values that a record's frame has, of their types."""
+    if len(values) != 5:
+        return False
+    evidence, received_s, flags, shown, sealed = values
+    pairs = [] if shown is None else shown
+    return (
+        isinstance(evidence, bytes)
+        and isinstance(received_s, int)
+        and isinstance(flags, list)
+        and all(isinstance(one, str) for one in flags)
+        and isinstance(pairs, list)
+        and all(isinstance(one, list) and len(one) == 2 and all(isinstance(part, str) for part in one) for one in pairs)
+        and (sealed is None or isinstance(sealed, bytes))
+    )
