@@ -68,6 +68,10 @@ async def test_what_a_device_sent_before_it_was_approved_is_taken_back_and_recei
     box: HallBox, tmp_path: Path
 ) -> None:
     set_status(box, "pending")
+    details = select(schema.operator_action.c.details_json)
+    await until(
+        lambda: [one for one in look(box, details) if '"status":"pending"' in one[0]], "line of the operator log"
+    )
     rom = tmp_path / "devices.rom"
     vm_device.build_rom(rom)
     flash = box.hall / "devices" / DEVICE / "flash"
