@@ -2,12 +2,13 @@
 
 import argparse
 import datetime
+import hashlib
 import json
 import re
 import sys
 from pathlib import Path
 
-from gateway import audit, audit_report, evidence_keys, export, ledger_file
+from gateway import audit, audit_report, evidence_keys, export, export_note, ledger_file, operator_log
 from gateway.bundle_file import BundleError
 from gateway.configuration import GatewayConfiguration
 from gateway.export import Exporter, Period
@@ -95,13 +96,18 @@ def run_export(loaded: GatewayConfiguration, options: argparse.Namespace) -> int
     register = evidence_keys.RegisterBook(own, loaded.evidence.revocations, lambda: devices).current()
     offset_min = loaded.devices.utc_offset_min
     period = Period(_midnight_s(options.from_day, offset_min), _midnight_s(options.to_day, offset_min))
-    exporter = Exporter(loaded.hall, own, register, loaded.masking, loaded.clock.now_s())
+    exporter = Exporter(
+        loaded.hall, own, register, loaded.masking, loaded.clock.now_s(), operator_head=operator_log.stated_head
+    )
     made = export.to_file(
         options.file,
         lambda out: ledger_file.look(
             loaded.store.ledger, lambda connection: export.write(connection, exporter, period, out)
         ),
     )
+    with options.file.open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").digest()
+    export_note.tell(loaded, digest, made.records)
     numbers = f"manifests {made.first_number} to {made.last_number}" if made.last_number else "no manifest yet"
     print(f"{options.file}: {made.records} records, {numbers}, {made.tail} records after them")
     return 0

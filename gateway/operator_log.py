@@ -114,6 +114,12 @@ def head(connection: Connection) -> Head:
     return Head(row.number, bytes(row.hash)) if row else EMPTY
 
 
+def stated_head(connection: Connection) -> bytes | None:
+    """Hash of the last line, as manifests state it; None for an empty log."""
+    found = head(connection)
+    return found.hash if found.number else None
+
+
 def append(connection: Connection, at_s: int, note: Note) -> Head:
     """Add one line in the transaction of a job of the ledger's writer thread; see append_all."""
     return append_all(connection, at_s, [note])

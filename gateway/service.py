@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from gateway import api, dead_letters, evidence_keys, keys, live, metric_words, timeseries, tokens
+from gateway import api, dead_letters, evidence_keys, keys, live, metric_words, operator_log, timeseries, tokens
 from gateway.admission import Admission
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
@@ -243,7 +243,9 @@ class Gateway:
             return None
         own = evidence_keys.load(configuration.evidence, HostSuite())
         book = evidence_keys.RegisterBook(own, configuration.evidence.revocations, self._registry.devices)
-        notary = Notary(configuration.hall, self.ledger, own, book, self._clock.now_s, self.metrics)
+        notary = Notary(
+            configuration.hall, self.ledger, own, book, self._clock.now_s, self.metrics, operator_log.stated_head
+        )
         if configuration.central is not None:
             central = self._projections["central"]
             notary.forward_to(configuration.central, lambda: central.position)
