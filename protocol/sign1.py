@@ -65,7 +65,7 @@ class Signer:
         self.kid = kid(suite, self.public_key)
 
     def sign(self, typ: str, payload: bytes, disclosures: list[bytes] | tuple[bytes, ...] = ()) -> bytes:
-        """The encoded COSE_Sign1 of `payload`. typ: RECORD_TYP or COMMAND_TYP."""
+        """The encoded COSE_Sign1 of `payload`. typ: RECORD_TYP, COMMAND_TYP or annotation.TYP."""
         protected = cbor.encode({ALG: ESP256, KID: self.kid, TYP: typ})
         signature = self._suite.sign(self._private, signature_input(protected, payload))  # type: ignore[attr-defined]
         return Signed(protected, self.kid, payload, list(disclosures), signature).encode()

@@ -8,7 +8,19 @@ import wire_samples
 from sealed_pair import HALL, NAME, Pair, private_key
 from suites import SeededRandom
 
-from protocol import channel, command, encrypt0, padding, receipt, record, release, sealed_record, sign1, topic
+from protocol import (
+    annotation,
+    channel,
+    command,
+    encrypt0,
+    padding,
+    receipt,
+    record,
+    release,
+    sealed_record,
+    sign1,
+    topic,
+)
 
 # A second implementation starts from these. The random bytes of a message are named by its values: salts, nonce, iv.
 KEYS = (
@@ -45,7 +57,13 @@ COMMANDS = {
 }
 SEALED = sorted(list(RATINGS) + list(RECORDS) + list(COMMANDS) + ["receipt"])
 RELEASE = "release"  # travels inside a command
-NAMES = sorted(list(RATINGS) + list(RECORDS) + list(COMMANDS) + ["receipt", RELEASE])
+# Stays in the gateway's ledger and goes to the central system.
+ANNOTATIONS = {
+    "annotation-not-adopted": annotation.NOT_ADOPTED,
+    "annotation-adopted": annotation.ADOPTED,
+    "annotation-time-estimate": annotation.TIME_ESTIMATE,
+}
+NAMES = sorted(list(RATINGS) + list(RECORDS) + list(COMMANDS) + list(ANNOTATIONS) + ["receipt", RELEASE])
 
 
 def keys(suite):
@@ -71,6 +89,8 @@ def make(name, make_suite):
         return _sealed(pair, content, message, channel.GATEWAY)
     if name == RELEASE:
         return _release(suite)
+    if name in ANNOTATIONS:
+        return _annotation(pair, ANNOTATIONS[name])
     if name in COMMANDS:
         made = wire_samples.a_command(COMMANDS[name])
         message = command.seal(pair.gateway, pair.command_signer, made)
@@ -84,6 +104,21 @@ def make(name, make_suite):
     values["digests"] = {str(claim): made.digests[claim].hex() for claim in made.digests}
     values["next_prev"] = record.payload_hash(suite, payload).hex()
     return values
+
+
+def _annotation(pair, kind):
+    """A statement by the command key; it travels as it is, over HTTPS."""
+    payload = annotation.encode(wire_samples.an_annotation(kind))
+    statement = pair.command_signer.sign(annotation.TYP, payload)
+    found = sign1.parse(statement, annotation.TYP)
+    return {
+        "payload": payload.hex(),
+        "sign1_protected": found.protected.hex(),
+        "signature_input": sign1.signature_input(found.protected, payload).hex(),
+        "signature": found.signature.hex(),
+        "message": statement.hex(),
+        "next_prev": pair.gateway.suite.sha256(payload).hex(),
+    }
 
 
 def _release(suite):

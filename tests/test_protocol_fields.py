@@ -6,7 +6,7 @@ That the tables are those of WIRE.md is another test's promise (test_protocol_sp
 import wire_samples
 from refusing import refusal_of
 
-from protocol import cbor, command, event, field, heartbeat, punch, rating, receipt, record, release
+from protocol import annotation, cbor, command, event, field, heartbeat, punch, rating, receipt, record, release
 
 OTHERS = (None, True, False, 1, -1, b"", bytes(8), "", "text", [], [1], {}, {1: 1})
 # Bool is no int, and what None, a list and so on are is plain.
@@ -51,6 +51,19 @@ def _command_fields():
     return cbor.decode(command.encode(wire_samples.a_command()))
 
 
+def _annotation_fields():
+    return cbor.decode(annotation.encode(wire_samples.an_annotation()))
+
+
+def _annotation_claims(kind):
+    def decode(claims):
+        fields = cbor.decode(annotation.encode(wire_samples.an_annotation(kind)))
+        fields[annotation.CLAIMS] = claims
+        return annotation.decode(cbor.encode(fields))
+
+    return decode
+
+
 def _release_fields():
     return cbor.decode(release.encode(wire_samples.a_notice()))
 
@@ -72,10 +85,21 @@ TABLES = [
     ("receipt", receipt.ROWS, _receipt_fields, _whole(receipt.decode)),
     ("command", command.ROWS, _command_fields, _whole(command.decode)),
     ("release", release.ROWS, _release_fields, _whole(release.decode)),
+    ("annotation", annotation.ROWS, _annotation_fields, _whole(annotation.decode)),
 ]
 for _kind in wire_samples.COMMAND_CLAIMS:
     TABLES.append(
         ("command kind", command.CLAIM_ROWS[_kind], wire_samples.COMMAND_CLAIMS[_kind], _command_claims(_kind))
+    )
+
+for _kind in wire_samples.ANNOTATION_CLAIMS:
+    TABLES.append(
+        (
+            "annotation kind",
+            annotation.CLAIM_ROWS[_kind],
+            wire_samples.ANNOTATION_CLAIMS[_kind],
+            _annotation_claims(_kind),
+        )
     )
 
 

@@ -7,7 +7,7 @@ from sealed_pair import Pair
 from suites import device_suite, suites
 from vector_files import golden
 
-from protocol import channel, command, disclosure, receipt, record, release, sealed_record, sign1
+from protocol import annotation, channel, command, disclosure, receipt, record, release, sealed_record, sign1
 
 HEAP_KIB = 160  # the files of vectors, parsed, lie beside the code on the VM
 
@@ -51,6 +51,16 @@ def test_every_command_is_made_again():
 
 def test_the_receipt_is_made_again():
     _is_again("receipt")
+
+
+def test_every_annotation_is_made_again_and_opens():
+    for name in golden_messages.ANNOTATIONS:
+        _is_again(name)
+        for suite in suites():
+            public = suite.load_public(bytes.fromhex(golden("keys.json")["command_public"]))
+            found, digest = annotation.open(suite, public, _text_of(name + "/message"))
+            assert (found.kind, found.seq) == (golden_messages.ANNOTATIONS[name], 42)
+            assert digest.hex() == golden(name + ".json")["next_prev"]
 
 
 def test_the_release_is_made_again_and_opens():

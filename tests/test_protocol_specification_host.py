@@ -9,13 +9,27 @@ import pytest
 from source_tree import REPOSITORY
 from suites import host_suite
 
-from protocol import channel, command, encrypt0, event, field, limits, padding, record, refusal, release, sign1, topic
+from protocol import (
+    annotation,
+    channel,
+    command,
+    encrypt0,
+    event,
+    field,
+    limits,
+    padding,
+    record,
+    refusal,
+    release,
+    sign1,
+    topic,
+)
 
 sys.path.append(str(REPOSITORY / "tests" / "vectors"))
 import generate
 
 WIRE = (REPOSITORY / "protocol" / "WIRE.md").read_text("utf-8")
-MODULES = ("command", "event", "heartbeat", "punch", "rating", "receipt", "record", "release")
+MODULES = ("annotation", "command", "event", "heartbeat", "punch", "rating", "receipt", "record", "release")
 HEADINGS = ["key", "name", "type", "low", "high", "required", "meaning"]
 
 
@@ -51,7 +65,7 @@ def test_every_table_of_the_code_is_specified() -> None:
         if attribute.endswith("ROWS") and attribute not in ("CLAIM_ROWS", "STAFF_ROWS")
     }
     assert sorted(_specified_tables()) == sorted(in_code)
-    assert len(in_code) == 19
+    assert len(in_code) == 23
 
 
 @pytest.mark.parametrize("name", _specified_tables())
@@ -69,7 +83,7 @@ def test_every_field_has_the_number_type_and_bounds_of_the_code(name: str) -> No
 def test_every_constant_names_the_key_of_its_field() -> None:
     """`SEQ = 11` in the code and `11 seq` in the table cannot drift apart."""
     wrong = []
-    for name in ("record", "punch", "heartbeat", "event", "receipt"):
+    for name in ("annotation", "record", "punch", "heartbeat", "event", "receipt"):
         module = _module(name)
         for key, title, *_ in field.rows(module.ROWS):
             short = {"ledger_stream": "STREAM", "coarse_s": "COARSE", "time_s": "TIME"}.get(title, title.upper())
@@ -140,6 +154,14 @@ def test_the_structure_of_a_release_is_that_of_the_code() -> None:
     assert rows["size_bytes"] == release.BUNDLE_BYTES_MAX
     chunk = {title: high for _, title, _, _, high, _ in field.rows(command.CHUNK_ROWS)}
     assert (chunk["data"], chunk["offset"]) == (command.CHUNK_BYTES_MAX, release.BUNDLE_BYTES_MAX)
+
+
+def test_the_structure_of_an_annotation_is_that_of_the_code() -> None:
+    text = re.sub(r"\s+", " ", WIRE)
+    assert f"typ is `{annotation.TYP}`" in text
+    names = [f"{number} {name.replace('_', ' ')}" for number, name in annotation.KIND_NAMES.items()]
+    reasons = [f"{number} {name}" for number, name in annotation.REASON_NAMES.items()]
+    assert ", ".join(names) in text and ", ".join(reasons) in text
 
 
 def test_labels_of_the_inner_layer_are_those_of_the_code() -> None:

@@ -1,4 +1,4 @@
-"""Writes the golden vectors of this folder and section 9 of WIRE.md anew: `python tests/vectors/generate.py`.
+"""Writes the golden vectors of this folder and section 10 of WIRE.md anew: `python tests/vectors/generate.py`.
 
 They change only with the wire, which is a new profile then. Everything comes from fixed keys and seeded randomness
 (golden_messages.py and golden_keys.py beside this folder), so a second run writes the same bytes.
@@ -55,7 +55,7 @@ def files() -> dict[str, str]:
     return texts | {"command-roster-of-60.hex": golden_messages.big_roster(host_suite).hex() + "\n"}
 
 
-# What section 9 shows of a message, in the order of its making.
+# What section 10 shows of a message, in the order of its making.
 _SHOWN = {
     "rating-walk-up": ("disclosures", "digests", "notation", "payload"),
     "punch": (
@@ -69,7 +69,7 @@ _INTRODUCTIONS = {
     "punch": "A whole message up, step by step: `content` is the COSE_Sign1, padded to 328 bytes.",
     "receipt": "A message down: `content` is the receipt itself.",
 }
-SECTION = "## 9. Worked bytes\n"
+SECTION = "## 10. Worked bytes\n"
 
 
 def _shown(values: dict[str, object]) -> str:
@@ -86,7 +86,7 @@ def _shown(values: dict[str, object]) -> str:
 
 
 def worked_bytes() -> str:
-    """Section 9 of WIRE.md."""
+    """Section 10 of WIRE.md."""
     keys = golden_messages.keys(host_suite())
     parts = [
         SECTION,
