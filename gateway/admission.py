@@ -12,6 +12,7 @@ from sqlalchemy.dialects import sqlite
 
 from gateway import heartbeats, rules, schema, stream_rows
 from gateway.batch import DUPLICATE, EQUIVOCATION, STORED, Batch, Outcome, Standing, StreamKey, stray
+from gateway.boot_clocks import BootClocks
 from gateway.continuity import Continuity
 from gateway.facts import StreamFacts
 from gateway.history import History
@@ -36,10 +37,11 @@ EQUIVOCATIONS_KEPT = 256
 class Admission:
     """Owns the continuity of all streams. `admit` and `forget` run in the writer thread only."""
 
-    def __init__(self, quarantine: Quarantine, visits: VisitBook, history: History) -> None:
+    def __init__(self, quarantine: Quarantine, visits: VisitBook, history: History, boot_clocks: BootClocks) -> None:
         self.quarantine = quarantine
         self.visits = visits
         self.history = history
+        self._boot_clocks = boot_clocks
         self._streams: OrderedDict[StreamKey, Continuity] = OrderedDict()
 
     def forget(self) -> None:
@@ -47,6 +49,7 @@ class Admission:
         self._streams.clear()
         self.quarantine.forget()
         self.history.forget()
+        self._boot_clocks.forget()
 
     def admit(self, connection: Connection, batch: Batch) -> Outcome:
         """Write the batch. Changes nothing in `batch`, so that it can run again after a rollback."""
@@ -60,6 +63,7 @@ class Admission:
             elif age == heartbeats.OLD:
                 strays.append(stray("replayed", beat.arrival))
         run.write()
+        self._boot_clocks.note(connection, run.stored(), beats)
         self.quarantine.put(connection, strays)
         self._trim()
         standings = {key: _standing(key, state) for key, state in run.touched.items()}
@@ -270,6 +274,10 @@ class _Run:
             if stored is not None and stored[:PREV_BYTES] != stated:
                 self._contradict(key, state, head, stored, stated, beat.evidence, beat.received_s)
         return age
+
+    def stored(self) -> list[Admitted]:
+        """The records that are new."""
+        return list(self._new.values())
 
     def write(self) -> None:
         """All new rows in one statement, all changed streams in another."""

@@ -10,7 +10,15 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from gateway import http_errors, metrics, operator_routes, page_files, quarantine_routes, visit_routes
+from gateway import (
+    annotation_routes,
+    http_errors,
+    metrics,
+    operator_routes,
+    page_files,
+    quarantine_routes,
+    visit_routes,
+)
 from gateway.bearer import bearer
 from gateway.feed import Feed, TooManyViewersError
 from gateway.http_guard import HttpGuard
@@ -46,6 +54,7 @@ def create(parts: GatewayParts) -> FastAPI:
     _add_live(app, parts.feed)
     visit_routes.add(app, parts)
     _add_orders(app, parts)
+    annotation_routes.add(app, parts)
     _add_operation(app, parts)
     quarantine_routes.add(app, parts)
     operator_routes.add(app, parts)
@@ -110,6 +119,7 @@ def _add_operation(app: FastAPI, parts: GatewayParts) -> None:
 def _read(parts: GatewayParts) -> Stores:
     # The projections' positions before the ledger's: what arrives between the two reads shows as pending, not as ahead.
     positions = {name: one.position for name, one in parts.projections.items()}
+    annotations = parts.notebook.look(parts.timeseries)
     timeseries = parts.timeseries.counts()
     return Stores(
         devices=parts.registry.devices(),
@@ -124,6 +134,7 @@ def _read(parts: GatewayParts) -> Stores:
         dead_letters=parts.dead_letters.by_reason() if parts.dead_letters else {},
         removed=parts.ledger.removed(),
         operator_head=parts.operator_log.head(),
+        annotations=annotations,
     )
 
 

@@ -136,6 +136,7 @@ class GatewayConfiguration:
     business_token_file: Path | None  # None: the visits API is closed
     audit_token_file: Path | None  # None: counts of the stores and operator log are not shown
     technician_token_file: Path | None  # None: no device takes orders, nothing leaves quarantine
+    supervisor_token_file: Path | None  # None: no rating is marked
     releases: ReleaseSettings | None  # None: devices keep the program that they have
     clock: HallClock
     devices: DeviceSettings
@@ -156,7 +157,7 @@ _KEYS = {
     "store": {"ledger", "timeseries", "quarantine_messages_max", "quarantine_bytes_max"},
     "central": {"url", "ca", "token_file"},
     "page": {"host", "port", "cert", "key"},
-    "api": {"business_token_file", "audit_token_file", "technician_token_file"},
+    "api": {"business_token_file", "audit_token_file", "technician_token_file", "supervisor_token_file"},
     "releases": {"folder", "keys"},
     "clock": {"speed", "origin_s", "real0_s"},
     "devices": {
@@ -216,6 +217,7 @@ def parse(tables: Mapping[str, object], folder: Path) -> GatewayConfiguration:
         business_token_file=sections["api"].optional_file("business_token_file"),
         audit_token_file=sections["api"].optional_file("audit_token_file"),
         technician_token_file=sections["api"].optional_file("technician_token_file"),
+        supervisor_token_file=sections["api"].optional_file("supervisor_token_file"),
         releases=_releases(sections["releases"]) if "releases" in tables else None,
         clock=_clock(sections["clock"]),
         devices=_devices(sections["devices"]),

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from gateway import audit, audit_report, evidence_keys, export, export_note, ledger_file, operator_log
+from gateway import annotations, audit, audit_report, evidence_keys, export, export_note, ledger_file, operator_log
 from gateway.bundle_file import BundleError
 from gateway.configuration import GatewayConfiguration
 from gateway.export import Exporter, Period
@@ -23,7 +23,8 @@ _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 _EXPORT = """\
 Writes what the ledger holds as evidence into one new file: records as the devices signed them (masked, sealed), the
-gateway's manifests, certificates and revocations, the newest heartbeat of each device. The gateway may run meanwhile.
+gateway's manifests and annotations, certificates and revocations, the newest heartbeat of each device. The gateway
+may run meanwhile.
 
   hallseal-gateway export march.evidence --from 2027-03-01 --to 2027-04-01 --config gateway/gateway.toml
 
@@ -97,7 +98,13 @@ def run_export(loaded: GatewayConfiguration, options: argparse.Namespace) -> int
     offset_min = loaded.devices.utc_offset_min
     period = Period(_midnight_s(options.from_day, offset_min), _midnight_s(options.to_day, offset_min))
     exporter = Exporter(
-        loaded.hall, own, register, loaded.masking, loaded.clock.now_s(), operator_head=operator_log.stated_head
+        loaded.hall,
+        own,
+        register,
+        loaded.masking,
+        loaded.clock.now_s(),
+        operator_head=operator_log.stated_head,
+        annotations=annotations.statements,
     )
     made = export.to_file(
         options.file,

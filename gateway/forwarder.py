@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import httpx
 
 from gateway import https_client
+from gateway.annotations import Annotation
 from gateway.dead_letters import DeadLetter, DeadLetters
 from gateway.ledger import LedgerRecord
 from gateway.logs import Log
@@ -41,7 +42,44 @@ class _UnacceptableError(Exception):
         self.status = status
 
 
-class Forwarder:
+class Numbered(Protocol):
+    """What is forwarded: a record, or an annotation of one."""
+
+    @property
+    def position(self) -> int:
+        """In the ledger."""
+
+    @property
+    def device(self) -> str:
+        """Of the record."""
+
+    @property
+    def stream(self) -> str:
+        """Of the record."""
+
+    @property
+    def seq(self) -> int:
+        """Of the record."""
+
+
+_Item = TypeVar("_Item", bound=Numbered)
+
+
+class Freight(NamedTuple):
+    """One kind of what is forwarded.
+
+    path: where the central system takes it. name: of the list in a request. entry: an item as it is sent. key: the
+    fields of an entry that identify it; a verdict names the same ones. counted: name of the metric.
+    """
+
+    path: str
+    name: str
+    entry: Callable[[Any], dict[str, object]]
+    key: tuple[str, ...]
+    counted: str = "forwarded"
+
+
+class Forwarder(Generic[_Item]):
     """Delivers pages of the ledger; `take` is the work of the projection "central".
 
     Only the central system's own verdict about a record makes it a dead letter. An outage, a wrong token or a broken
@@ -56,14 +94,16 @@ class Forwarder:
         dead_letters: DeadLetters,
         metrics: Metrics,
         now_s: Callable[[], int],
-        operator_head: Callable[[], Head],
+        freight: Freight,
+        operator_head: Callable[[], Head] | None = None,
     ) -> None:
-        """operator_head: the present end of the operator log, which goes with every batch."""
+        """operator_head: the present end of the operator log, which goes with every batch; None: it goes elsewhere."""
         self._hall = hall
         self._client = client
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._now_s = now_s
+        self._freight = freight
         self._operator_head = operator_head
         self._told = EMPTY
         # One request at a time: a head that overtakes an older one would look as if the log had lost its end.
@@ -74,13 +114,16 @@ class Forwarder:
 
         Raises UnavailableError.
         """
-        if self._operator_head() != self._told:
+        if self._head() not in (None, self._told):
             try:
                 self._post([])
             except _UnacceptableError as error:
                 raise UnavailableError(f"http_{error.status}") from None
 
-    def take(self, page: Sequence[LedgerRecord]) -> None:
+    def _head(self) -> Head | None:
+        return self._operator_head() if self._operator_head else None
+
+    def take(self, page: Sequence[_Item]) -> None:
         """Deliver every record of `page`. Raises UnavailableError when the central system cannot take them now."""
         refused = self._deliver(page)
         if refused:
@@ -93,7 +136,7 @@ class Forwarder:
         """End the connection; a delivery under way fails."""
         self._client.close()
 
-    def _deliver(self, page: Sequence[LedgerRecord]) -> list[tuple[LedgerRecord, str]]:
+    def _deliver(self, page: Sequence[_Item]) -> list[tuple[_Item, str]]:
         """The refused records of `page` with their reasons; all others are at the central system."""
         try:
             return self._post(page)
@@ -104,11 +147,11 @@ class Forwarder:
                 raise UnavailableError(f"http_{error.status}") from None
             return poison
 
-    def _isolate(self, page: Sequence[LedgerRecord], error: _UnacceptableError) -> list[tuple[LedgerRecord, str]]:
+    def _isolate(self, page: Sequence[_Item], error: _UnacceptableError) -> list[tuple[_Item, str]]:
         """Halve `page` until the records that the central system cannot take stand alone."""
         if len(page) == 1:
             return [(page[0], f"http_{error.status}")]
-        found: list[tuple[LedgerRecord, str]] = []
+        found: list[tuple[_Item, str]] = []
         for half in (page[: len(page) // 2], page[len(page) // 2 :]):
             try:
                 found += self._post(half)
@@ -116,34 +159,38 @@ class Forwarder:
                 found += self._isolate(half, inner)
         return found
 
-    def _post(self, page: Sequence[LedgerRecord]) -> list[tuple[LedgerRecord, str]]:
+    def _post(self, page: Sequence[_Item]) -> list[tuple[_Item, str]]:
         with self._posting:
             return self._post_alone(page)
 
-    def _post_alone(self, page: Sequence[LedgerRecord]) -> list[tuple[LedgerRecord, str]]:
-        batch, head = batch_id(page), self._operator_head()
-        records = [entry(one) for one in page]
-        body = json.dumps({"hall": self._hall, "batch": batch, "records": records, "operator_log": head.shown()})
+    def _post_alone(self, page: Sequence[_Item]) -> list[tuple[_Item, str]]:
+        entries = [self._freight.entry(one) for one in page]
+        batch, head = batch_id(entries, self._freight.key), self._head()
+        request = {"hall": self._hall, "batch": batch, self._freight.name: entries}
+        body = json.dumps({**request, "operator_log": head.shown()} if head else request)
         compressed = gzip.compress(body.encode(), compresslevel=1, mtime=0)
-        status, answer = exchange(self._client, "/api/v1/records", batch, compressed)
+        status, answer = exchange(self._client, self._freight.path, batch, compressed)
         self._metrics.count("forward_requests", status=status)
         if status in _UNACCEPTABLE:
             raise _UnacceptableError(status)
         if status != 200:
             raise UnavailableError(f"http_{status}")
-        self._told = head
-        return self._judge(page, answer)
+        self._told = head or EMPTY
+        return self._judge(page, entries, answer)
 
-    def _judge(self, page: Sequence[LedgerRecord], answer: bytes) -> list[tuple[LedgerRecord, str]]:
-        verdicts = read_verdicts(answer)
+    def _judge(
+        self, page: Sequence[_Item], entries: Sequence[Mapping[str, object]], answer: bytes
+    ) -> list[tuple[_Item, str]]:
+        verdicts = read_verdicts(answer, self._freight.key)
         refused = []
-        for one in page:
-            verdict, reason = verdicts.get((one.device, one.stream, one.seq), ("", ""))
+        for one, sent in zip(page, entries, strict=True):
+            verdict, reason = verdicts.get(tuple(sent[name] for name in self._freight.key), ("", ""))
             if verdict not in (STORED, DUPLICATE, REFUSED):
                 raise UnavailableError("verdict_missing")
-            self._metrics.count("forwarded", verdict=verdict)
+            self._metrics.count(self._freight.counted, verdict=verdict)
             if verdict == REFUSED:
-                _log.warning("record refused by central", device=one.device, stream=one.stream, seq=one.seq)
+                what = {"device": one.device, "stream": one.stream, "seq": one.seq, "route": self._freight.path}
+                _log.warning("record refused by central", **what)
                 refused.append((one, reason or "no reason given"))
         return refused
 
@@ -187,22 +234,35 @@ def entry(record: LedgerRecord) -> dict[str, object]:
     }
 
 
-def batch_id(page: Sequence[LedgerRecord]) -> str:
-    """The idempotence key of a batch: the same records in the same order have the same key (32 hex digits)."""
-    names = "\n".join(f"{one.device} {one.stream} {one.seq}" for one in page)
+RECORDS = Freight("/api/v1/records", "records", entry, ("device", "stream", "seq"))
+
+
+def annotation_entry(annotation: Annotation) -> dict[str, object]:
+    """An annotation as the central system takes it. The statement says all of it again, signed; in base64."""
+    return {
+        "number": annotation.position,
+        "device": annotation.device,
+        "stream": annotation.stream,
+        "seq": annotation.seq,
+        "statement": base64.b64encode(annotation.statement).decode(),
+    }
+
+
+ANNOTATIONS = Freight("/api/v1/annotations", "annotations", annotation_entry, ("number",), "annotations_forwarded")
+
+
+def batch_id(entries: Sequence[Mapping[str, object]], key: Sequence[str] = RECORDS.key) -> str:
+    """The idempotence key of a batch: the same entries in the same order have the same one (32 hex digits)."""
+    names = "\n".join(" ".join(str(one[name]) for name in key) for one in entries)
     return hashlib.sha256(names.encode()).hexdigest()[:32]
 
 
-def read_verdicts(answer: bytes) -> Mapping[tuple[str, str, int], tuple[str, str]]:
-    """{(device, stream, seq): (verdict, reason)} of an answer. Raises UnavailableError when it is none."""
+def read_verdicts(answer: bytes, key: Sequence[str] = RECORDS.key) -> Mapping[tuple[object, ...], tuple[str, str]]:
+    """{values of `key`: (verdict, reason)} of an answer. Raises UnavailableError when it is none."""
     try:
         verdicts: list[Any] = json.loads(answer)["verdicts"]
         return {
-            (str(one["device"]), str(one["stream"]), int(one["seq"])): (
-                str(one["verdict"]),
-                str(one.get("reason") or ""),
-            )
-            for one in verdicts
+            tuple(one[name] for name in key): (str(one["verdict"]), str(one.get("reason") or "")) for one in verdicts
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UnavailableError("answer_unreadable") from None

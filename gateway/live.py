@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from gateway import rules
 from gateway.ledger import Heartbeat, LedgerRecord
+from gateway.live_marks import LiveMark, level_of, time_of
 from gateway.publication import GROUP, Publication, total
 from gateway.registry import ACTIVE, CLOCK, EVALUATOR, REVOKED, Device
 from gateway.sign_in import DayRule, Morning
@@ -59,6 +60,7 @@ class _Day:
         self.by_device: dict[str, Publication] = {}
         self.punches: dict[str, int] = {}
         self.morning = Morning(rule)
+        self.excluded: set[int] = set()  # positions of ratings that are not adopted; at most the day's ratings
 
 
 def rebuild_from(last_position: int) -> int:
@@ -91,6 +93,8 @@ class LiveView:
         self._views: dict[str, _DeviceView] = {}
         self._feed: deque[dict[str, object]] = deque(maxlen=FEED_EVENTS)
         self._day = _Day(self._rule.day_of(clock.now_s()), self._rule)
+        self._first: int | None = None  # positions of the first and the last record taken
+        self._last = 0
 
     def take(self, page: Sequence[LedgerRecord]) -> None:
         """Add records in ledger order."""
@@ -98,6 +102,24 @@ class LiveView:
             self._turn_day()
             for one in page:
                 self._take_one(one)
+                self._first, self._last = self._first or one.position, one.position
+
+    def mark(self, page: Sequence[LiveMark]) -> None:
+        """Take marks of ratings in their order; each may come before its rating or after it."""
+        with self._lock:
+            self._turn_day()
+            for one in page:
+                if self._rule.day_of(one.time_s) == self._day.number:
+                    self._mark_one(one)
+
+    def _mark_one(self, one: LiveMark) -> None:
+        if one.adopted == (one.position not in self._day.excluded):
+            return
+        (self._day.excluded.remove if one.adopted else self._day.excluded.add)(one.position)
+        if self._first is None or not self._first <= one.position <= self._last:
+            return  # take() looks when the rating comes
+        shown = self._day.by_device.setdefault(one.device, Publication())
+        (shown.restore if one.adopted else shown.withdraw)(one.level, one.visit, one.position)
 
     def snapshot(self) -> dict[str, object]:
         """Everything the page shows, as JSON types; see api `/api/v1/live`."""
@@ -128,7 +150,7 @@ class LiveView:
 
     def _take_one(self, one: LedgerRecord) -> None:
         view = self._view(one.device)
-        time_s = _time_of(one)
+        time_s = time_of(one.claims, one.coarse_s, one.received_s)
         view.seen_s = max(view.seen_s, one.received_s)
         today = self._rule.day_of(time_s) == self._day.number
         if one.kind == record.RATING:
@@ -150,9 +172,12 @@ class LiveView:
 
     def _take_rating(self, one: LedgerRecord, time_s: int) -> None:
         """Count it; the feed tells of a window's groups only."""
-        level, visit = _level_of(one.claims), one.claims.get("mode") == "visit"
+        level, visit = level_of(one.claims), one.claims.get("mode") == "visit"
         window = self._day.by_device.setdefault(one.device, Publication())
-        group = window.add(level, visit, rules.shown(one.flags))
+        if one.position in self._day.excluded:
+            window.add_not_adopted()
+            return
+        group = window.add(level, visit, rules.shown(one.flags), one.position)
         if group:
             self._feed.append({**_feed_head(one, "ratings", time_s), "levels": group, "flags": window.last_flags})
 
@@ -209,6 +234,7 @@ class LiveView:
             "levels": list(rates.levels),
             "timed_out": rates.timed_out,
             "waiting": sum(one.waiting for one in windows),
+            "not_adopted": sum(one.not_adopted for one in windows),
             "visits_rated": rates.visits_rated,
             "good_rate": rates.good_rate,
             "rating_rate": rates.rating_rate,
@@ -245,19 +271,8 @@ def _place_order(device: Device) -> tuple[list[tuple[int, str]], str]:
     return parts, device.name
 
 
-def _time_of(one: LedgerRecord) -> int:
-    """A punch's exact second; else the signed quarter of an hour; else when the gateway received it."""
-    time_s = one.claims.get("time_s")
-    return time_s if isinstance(time_s, int) else one.coarse_s or one.received_s
-
-
 def _feed_head(one: LedgerRecord, kind: str, time_s: int) -> dict[str, object]:
     return {"id": one.position, "kind": kind, "device": one.device, "place": one.window, "at_s": time_s}
-
-
-def _level_of(claims: Mapping[str, object]) -> int | None:
-    level = claims.get("level")
-    return level if claims.get("outcome") == "rated" and isinstance(level, int) else None
 
 
 def _take_event(one: LedgerRecord, view: _DeviceView) -> None:

@@ -93,6 +93,7 @@ class Beat:
     uptime_ms: int
     source: int
     received_s: int
+    coarse_s: int
     claims: dict[int, Any]
     evidence: bytes
 
@@ -221,6 +222,7 @@ def _beat(opened: Opened, content: Record) -> Beat:
         uptime_ms=content.uptime_ms,
         source=content.source,
         received_s=opened.arrival.received_ms // 1000,
+        coarse_s=content.coarse_s,
         claims=content.claims,
         evidence=opened.signed.evidence(),
     )

@@ -8,6 +8,7 @@ from gateway.dead_letters import DeadLetters
 from gateway.feed import Feed
 from gateway.ledger import Ledger
 from gateway.metrics import Metrics
+from gateway.notebook import Notebook
 from gateway.operator_log import OperatorLog
 from gateway.orders import Orders
 from gateway.projection import Projection
@@ -38,6 +39,7 @@ class GatewayParts:
     feed: Feed
     metrics: Metrics
     projections: Mapping[str, Projection[Any]]  # by name; those with a durable cursor: "timeseries", "central"
+    notebook: Notebook
     dead_letters: DeadLetters | None = None
     tokens: ApiTokens = field(default_factory=ApiTokens)
     intake_pending: Callable[[], int] = lambda: 0

@@ -47,7 +47,7 @@ _Read = TypeVar("_Read", bound=Positioned, covariant=True)
 
 
 class Source(Protocol[_Read]):
-    """What a projection reads; the Ledger is one."""
+    """What a projection reads; the Ledger is one, and so are its annotations."""
 
     def records_after(self, position: int, limit: int) -> Sequence[_Read]:
         """Up to `limit` records above `position`, ascending."""

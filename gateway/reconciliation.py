@@ -13,6 +13,21 @@ _NO_COUNTS = Counts(0, 0, 0)
 
 
 @dataclass(frozen=True)
+class Annotated:
+    """What was said of records afterwards. last: number of the newest annotation; positions: how far each projection of
+
+    annotations is. not_adopted: ratings by device, as the ledger and as the time series have it; they stay in all
+    counts of records. dead_letters: annotations that the central system refused, by reason.
+    """
+
+    last: int = 0
+    positions: Mapping[str, int] = field(default_factory=dict)
+    not_adopted: Mapping[str, int] = field(default_factory=dict)
+    not_adopted_timeseries: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Stores:
     """What was read from each store; the projections before the ledger, so that what comes between shows as pending."""
 
@@ -27,24 +42,31 @@ class Stores:
     refusals: Mapping[str, int]
     dead_letters: Mapping[str, int]
     removed: Mapping[str, int] = field(default_factory=dict)  # records that retention took away, by device
+    annotations: Annotated = field(default_factory=Annotated)
     operator_head: Head = EMPTY  # of the operator log
 
 
 def reconcile(stores: Stores) -> dict[str, object]:
     """The answer of `/api/v1/reconciliation`, JSON types only."""
     names = sorted({*stores.devices, *stores.summary.by_device, *stores.heartbeats, *stores.timeseries})
-    last = stores.summary.position
+    last, notes = stores.summary.position, stores.annotations
     return {
         "by_device": {name: _device(name, stores) for name in names},
         "pending": {
             "intake": stores.intake_pending,
             **{name: max(0, last - position) for name, position in stores.positions.items()},
+            **{name: max(0, notes.last - position) for name, position in notes.positions.items()},
         },
         "position": last,
         "quarantine": dict(stores.quarantined),
         "refusals": dict(stores.refusals),
         "dead_letters": dict(stores.dead_letters),
         "operator_log": stores.operator_head.shown(),
+        "annotations": {
+            "position": notes.last,
+            "not_adopted": sum(notes.not_adopted.values()),
+            "dead_letters": dict(notes.dead_letters),
+        },
     }
 
 
@@ -69,4 +91,8 @@ def _device(name: str, stores: Stores) -> dict[str, object]:
         "central_position": stores.positions.get("central"),
         "press_counters": list(heartbeat.presses) if heartbeat else None,
         "device_pending": heartbeat.pending if heartbeat else None,
+        "not_adopted": {
+            "ledger": stores.annotations.not_adopted.get(name, 0),
+            "timeseries": stores.annotations.not_adopted_timeseries.get(name, 0),
+        },
     }

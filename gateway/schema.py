@@ -49,6 +49,7 @@ MIGRATIONS = {
         "CREATE INDEX visit_state ON visit (state, device)",
         "CREATE INDEX visit_parent ON visit (parent) WHERE parent IS NOT NULL",
         "CREATE INDEX visit_notice ON visit (notice) WHERE notice IS NOT NULL",
+        "CREATE INDEX record_unsynchronised ON record (device, boot) WHERE source = 0",
     ),
 }
 
@@ -81,6 +82,8 @@ record = Table(
     Index("record_count", "device", "kind"),  # counts without reading the records themselves
     # The latest ratings of one window, for rules that look back. 1: protocol.record.RATING.
     Index("record_rating", "window", sqlite_where=text("kind = 1")),
+    # Few records: those that want a time estimate, by the boot that made them.
+    Index("record_unsynchronised", "device", "boot", sqlite_where=text("source = 0")),
     sqlite_autoincrement=True,
 )
 
@@ -185,7 +188,7 @@ refusal = Table(
 cursor = Table(
     "cursor",
     metadata,
-    Column("destination", String(32), primary_key=True),  # "central", "timeseries"
+    Column("destination", String(32), primary_key=True),  # "central", "timeseries", "central_annotations", …
     Column("position", Integer, nullable=False),
 )
 
@@ -320,4 +323,42 @@ certificate = Table(
     metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("certificate", LargeBinary, nullable=False),
+)
+
+# What is said of a record afterwards, in the order it was said: nothing is changed or taken away, undoing is one more
+# row. The newest row stays whatever else is removed, for the next one names its digest.
+annotation = Table(
+    "annotation",
+    metadata,
+    Column("number", Integer, primary_key=True),  # contiguous from 1; projections keep a cursor over it
+    Column("record", Integer, nullable=False),  # id of the record
+    Column("device", String(32), nullable=False),
+    Column("stream", String(16), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("kind", Integer, nullable=False),  # protocol.annotation.NOT_ADOPTED, ADOPTED, TIME_ESTIMATE
+    Column("made_s", Integer, nullable=False),  # gateway's UTC seconds; of the estimate of a rating floored to 900
+    Column("content_json", String, nullable=False),  # see gateway.annotations
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of the signed payload
+    Column("statement", LargeBinary, nullable=False),  # COSE_Sign1, see protocol.annotation
+    Index("annotation_record", "kind", "record"),
+)
+
+# When the boots of devices began, as far as that is known: what time estimates are made from. Bounded per device.
+boot_clock = Table(
+    "boot_clock",
+    metadata,
+    Column("id", Integer, primary_key=True),  # grows; the lowest of a device is forgotten first
+    Column("device", String(32), nullable=False),
+    Column("boot", String(16), nullable=False),
+    # UTC ms of the beginning: not after `heard_ms`, by the heartbeats of the boot and the gateway's own clock, and from
+    # earliest_ms to latest_ms, by the first time that the device itself has signed (`anchor`).
+    Column("heard_ms", Integer, nullable=True),
+    Column("earliest_ms", Integer, nullable=True),
+    Column("latest_ms", Integer, nullable=True),
+    Column("anchor_stream", String(16), nullable=True),
+    Column("anchor_seq", Integer, nullable=True),
+    # Every record of this boot without time up to this id has its estimate.
+    Column("done", Integer, nullable=False, default=0),
+    UniqueConstraint("device", "boot", name="boot_identity"),
+    sqlite_autoincrement=True,
 )

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
-from gateway import api, dead_letters, evidence_keys, keys, live, metric_words, operator_log, timeseries, tokens
+from gateway import api, evidence_keys, forwarder, keys, live, metric_words, notebook, operator_log, timeseries, tokens
 from gateway.admission import Admission
+from gateway.central_link import CentralLink
 from gateway.channels import Channels
 from gateway.command_counters import CommandCounters
 from gateway.configuration import CentralSettings, GatewayConfiguration
@@ -18,7 +20,6 @@ from gateway.device_settings import DesiredSettings
 from gateway.downlink import Downlink
 from gateway.facts import HallNow
 from gateway.feed import Feed
-from gateway.forwarder import Forwarder, central_client
 from gateway.history import History
 from gateway.identity_seal import IdentitySeal
 from gateway.intake import Intake
@@ -27,6 +28,7 @@ from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.mqtt_link import MqttLink
 from gateway.notary import STATED_CURSOR, Notary
+from gateway.notebook import Notebook
 from gateway.opening import Opener
 from gateway.operators import Operators
 from gateway.orders import Orders
@@ -81,6 +83,7 @@ class Gateway:
         self._roster = RosterFile(configuration.roster)
         self.ledger = Ledger(configuration.store.ledger, lambda seconds: self.metrics.observe("ledger_commit", seconds))
         self._opened.callback(self.ledger.close)
+        self._notebook = Notebook(self.ledger, configuration.hall, secrets.commands, self._clock, self.metrics)
         channels = Channels(suite, configuration.hall, secrets.agreement, secrets.commands)
         self._link = MqttLink(configuration.mqtt, configuration.hall, self._arrive, self.metrics)
         self._downlink = Downlink(
@@ -135,7 +138,9 @@ class Gateway:
             facts,
         )
         self._quarantine = Quarantine(store.quarantine_messages_max, store.quarantine_bytes_max)
-        self._admission = Admission(self._quarantine, self._desk.book, History(configuration.rules))
+        self._admission = Admission(
+            self._quarantine, self._desk.book, History(configuration.rules), self._notebook.clocks
+        )
         return Intake(
             opener,
             IdentitySeal(configuration.hall, central_public),
@@ -163,20 +168,16 @@ class Gateway:
         )
         self._feed = Feed(view.snapshot)
         self._dead_letters: DeadLetters | None = None
-        self._forwarder: Forwarder | None = None
+        self._central: CentralLink | None = None
+        rebuilt_from = live.rebuild_from(self.ledger.last_position())
         self._projections: dict[str, Projection[LedgerRecord]] = {
             "timeseries": self._project("timeseries", self._timeseries_position(), self._write_points),
-            "live": Projection(
-                "live",
-                self.ledger,
-                live.rebuild_from(self.ledger.last_position()),
-                view.take,
-                lambda position: None,
-                self.metrics,
-            ),
+            "live": Projection("live", self.ledger, rebuilt_from, view.take, lambda position: None, self.metrics),
         }
+        self._notebook.project_timeseries(self._timeseries)
+        self._notebook.project_live(view, rebuilt_from)
         if configuration.central is not None:
-            self._make_forwarder(configuration.central)
+            self._central = self._make_central(configuration.central)
         self._watch_projections()
         self._notary = self._make_notary()
         self._round = self._make_round()
@@ -220,22 +221,14 @@ class Gateway:
             name, self.ledger, position, take, lambda done: self.ledger.set_cursor(name, done), self.metrics
         )
 
-    def _make_forwarder(self, central: CentralSettings) -> None:
-        token = tokens.read("central", "token_file", central.token_file)
-        client = central_client(central.url, token or "", central.ca)
-        ledger_file = self._configuration.store.ledger
-        self._dead_letters = dead_letters.open_list(ledger_file.with_name("dead-letters.db"))
-        self._opened.callback(self._dead_letters.close)
-        self._forwarder = Forwarder(
-            self._configuration.hall,
-            client,
-            self._dead_letters,
-            self.metrics,
-            self._clock.now_s,
-            self.operators.log.head,
-        )
-        self.operators.forward(self._forwarder.tell_head)
-        self._projections["central"] = self._project("central", self.ledger.cursor("central"), self._forwarder.take)
+    def _make_central(self, settings: CentralSettings) -> CentralLink:
+        hall, folder = self._configuration.hall, self._configuration.store.ledger.parent
+        link = CentralLink(settings, hall, folder, self._opened, self.metrics, self._clock.now_s)
+        records, self._dead_letters = link.forwarder(forwarder.RECORDS, "dead-letters.db", self.operators.log.head)
+        self.operators.forward(records.tell_head)
+        self._projections["central"] = self._project("central", self.ledger.cursor("central"), records.take)
+        self._notebook.project_central(*link.forwarder(forwarder.ANNOTATIONS, "dead-annotations.db"))
+        return link
 
     def _make_notary(self) -> Notary | None:
         configuration = self._configuration
@@ -264,6 +257,7 @@ class Gateway:
             feed=self._feed,
             metrics=self.metrics,
             projections=self._projections,
+            notebook=self._notebook,
             dead_letters=self._dead_letters,
             tokens=api_tokens,
             intake_pending=self._intake.pending,
@@ -295,6 +289,7 @@ class Gateway:
         for name in ("central", "timeseries"):
             if name in self._projections:
                 checks[name] = partial(_keeps_up, self._projections[name])
+        checks["annotations"] = lambda: all(map(_keeps_up, self._notebook.projections.values()))
         return checks
 
     def _arrive(self, topic: str, message: bytes, retained: bool) -> bool:
@@ -317,9 +312,10 @@ class Gateway:
     def start(self) -> None:
         """Everything runs when this returns; the broker and the central system may still be out of reach."""
         self._web.start()
-        for projection in self._projections.values():
+        for projection in self._all_projections().values():
             projection.start()
         self.operators.start()
+        self._notebook.estimates.start()
         if self._notary is not None:
             self._notary.start()
         self._downlink.start()
@@ -342,6 +338,7 @@ class Gateway:
         self._downlink.stop(DOWNLINK_STOP_S)
         link = threading.Thread(target=self._link.stop, daemon=True)
         link.start()
+        self._notebook.estimates.stop()
         self._round.stop(DOWNLINK_STOP_S)
         self._stop_projections()
         link.join(DOWNLINK_STOP_S)
@@ -353,20 +350,28 @@ class Gateway:
 
     def _stop_projections(self) -> None:
         """All at once: what is left stays in the ledger for the next start."""
-        stops = [one.stop for one in self.operators.periodics] + [one.stop for one in self._projections.values()]
-        stopping = [threading.Thread(target=stop, args=(PROJECTION_STOP_S,), daemon=True) for stop in stops]
+        stops: dict[str, Callable[[float], bool]] = {name: one.stop for name, one in self._all_projections().items()}
+        stops |= {str(number): one.stop for number, one in enumerate(self.operators.periodics)}
+        stopping = {
+            name: threading.Thread(target=stop, args=(PROJECTION_STOP_S,), daemon=True) for name, stop in stops.items()
+        }
         if self._notary is not None:
-            stopping.insert(0, threading.Thread(target=self._notary.stop, daemon=True))
-        for thread in stopping:
+            stopping["notary"] = threading.Thread(target=self._notary.stop, daemon=True)
+        for thread in stopping.values():
             thread.start()
-        if self._forwarder is not None:
-            stopping[-1].join(PROJECTION_STOP_S)
-            self._forwarder.close()  # ends a delivery under way; the central system tells what it has by its identity
-        for thread in stopping:
+        for name in ("central", notebook.CENTRAL):
+            if name in stopping:
+                stopping[name].join(PROJECTION_STOP_S)
+        if self._central is not None:
+            self._central.close()
+        for thread in stopping.values():
             thread.join(1.0)
 
+    def _all_projections(self) -> dict[str, Projection[Any]]:
+        return {**self._projections, **self._notebook.projections}
 
-def _keeps_up(projection: Projection[LedgerRecord]) -> bool:
+
+def _keeps_up(projection: Projection[Any]) -> bool:
     return projection.alive() and projection.failures == 0
 
 

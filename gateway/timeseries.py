@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import duckdb
 
+from gateway.annotations import Annotation
 from gateway.ledger import LedgerRecord
 from gateway.ledger_file import LedgerError
 from gateway.logs import Log
@@ -68,11 +69,20 @@ class TimeSeries(Protocol):
     def position(self) -> int:
         """Ledger position up to which the store itself knows that it has all; 0 when it is new."""
 
+    def annotate(self, page: Sequence[Annotation]) -> None:
+        """Durable when it returns. Of one record the last word counts, whether its point is there yet or not."""
+
+    def annotated(self) -> int:
+        """Number of the annotation up to which the store itself knows that it has all; 0 when it is new."""
+
     def counts(self) -> Mapping[str, Counts]:
         """Points by device."""
 
+    def not_adopted(self) -> Mapping[str, int]:
+        """Points of ratings that are not adopted, by device."""
+
     def rates(self, from_s: int, until_s: int) -> Rates:
-        """Rates of the ratings with from_s <= at_s < until_s."""
+        """Rates of the adopted ratings made (as far as is known, or estimated) from from_s to before until_s."""
 
     def remove(self, kind: int, before_s: int) -> int:
         """Let the points of a kind of record go that were received before `before_s`; how many went."""
@@ -113,14 +123,31 @@ def point_of(record: LedgerRecord) -> Point:
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS progress (position BIGINT NOT NULL);
-INSERT INTO progress SELECT 0 WHERE NOT EXISTS (FROM progress);
+CREATE TABLE IF NOT EXISTS progress (position BIGINT NOT NULL, annotated BIGINT NOT NULL);
+INSERT INTO progress SELECT 0, 0 WHERE NOT EXISTS (FROM progress);
 CREATE TABLE IF NOT EXISTS point (
     position BIGINT NOT NULL, device VARCHAR NOT NULL, stream VARCHAR NOT NULL, seq UINTEGER NOT NULL,
     kind UTINYINT NOT NULL, place VARCHAR NOT NULL, at_s BIGINT NOT NULL, received_s BIGINT NOT NULL,
     outcome VARCHAR, level UTINYINT, mode VARCHAR, delay_ms UINTEGER, staff VARCHAR, code UTINYINT, value BIGINT,
     tags VARCHAR, flags VARCHAR, visit_kind VARCHAR, applicant_kind VARCHAR, department VARCHAR,
     PRIMARY KEY (device, stream, seq));
+"""
+# What was said of a record afterwards, beside its point, for either may come first. A point itself is never changed.
+_STANDING = """
+CREATE TABLE IF NOT EXISTS standing (
+    device VARCHAR NOT NULL, stream VARCHAR NOT NULL, seq UINTEGER NOT NULL, adopted BOOLEAN, estimated_s BIGINT,
+    PRIMARY KEY (device, stream, seq));
+CREATE OR REPLACE VIEW annotated_point AS
+    SELECT point.*, coalesce(standing.adopted, true) AS adopted, standing.estimated_s,
+        coalesce(standing.estimated_s, point.at_s) AS made_s
+    FROM point LEFT JOIN standing USING (device, stream, seq);
+"""
+_ANNOTATE = """
+INSERT INTO standing
+    SELECT unnest($1::VARCHAR[]), unnest($2::VARCHAR[]), unnest($3::UINTEGER[]), unnest($4::BOOLEAN[]),
+        unnest($5::BIGINT[])
+    ON CONFLICT DO UPDATE SET adopted = coalesce(excluded.adopted, adopted),
+        estimated_s = coalesce(excluded.estimated_s, estimated_s)
 """
 _TYPES = (
     "BIGINT", "VARCHAR", "VARCHAR", "UINTEGER", "UTINYINT", "VARCHAR", "BIGINT", "BIGINT",
@@ -131,6 +158,19 @@ _TYPES = (
 _INSERT = "INSERT OR IGNORE INTO point SELECT " + ", ".join(
     f"unnest(${number}::{name}[])" for number, name in enumerate(_TYPES, 1)
 )
+
+
+def standings(page: Sequence[Annotation]) -> list[tuple[str, str, int, bool | None, int | None]]:
+    """(device, stream, seq, adopted, estimated_s) of each annotated record, by the last word of the page."""
+    found: dict[tuple[str, str, int], tuple[bool | None, int | None]] = {}
+    for one in page:
+        key = (one.device, one.stream, one.seq)
+        adopted, estimated_s = found.get(key, (None, None))
+        found[key] = (
+            adopted if one.adopted is None else one.adopted,
+            one.content.get("estimate_s", estimated_s),
+        )
+    return [(*key, *values) for key, values in found.items()]
 
 
 class DuckTimeSeries:
@@ -155,13 +195,22 @@ class DuckTimeSeries:
         """See TimeSeries. One transaction: points and position are durable together or not at all."""
         if not points:
             return
-        columns = [list(column) for column in zip(*points, strict=True)]
         highest = max(point.position for point in points)
+        self._write(_INSERT, points, "UPDATE progress SET position = greatest(position, $1)", highest)
+
+    def annotate(self, page: Sequence[Annotation]) -> None:
+        """See TimeSeries. One transaction, like write_batch."""
+        if page:
+            progress = "UPDATE progress SET annotated = greatest(annotated, $1)"
+            self._write(_ANNOTATE, standings(page), progress, page[-1].position)
+
+    def _write(self, statement: str, rows: Sequence[tuple[Any, ...]], progress: str, through: int) -> None:
+        columns = [list(column) for column in zip(*rows, strict=True)]
         with self._lock:
             self._connection.execute("BEGIN")
             try:
-                self._connection.execute(_INSERT, columns)
-                self._connection.execute("UPDATE progress SET position = greatest(position, $1)", [highest])
+                self._connection.execute(statement, columns)
+                self._connection.execute(progress, [through])
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._connection.execute("ROLLBACK")
@@ -171,6 +220,15 @@ class DuckTimeSeries:
         """See TimeSeries."""
         return int(self._rows("SELECT position FROM progress")[0][0])
 
+    def annotated(self) -> int:
+        """See TimeSeries."""
+        return int(self._rows("SELECT annotated FROM progress")[0][0])
+
+    def not_adopted(self) -> dict[str, int]:
+        """See TimeSeries."""
+        query = "SELECT device, count(*) FROM annotated_point WHERE NOT adopted GROUP BY device"
+        return {row[0]: row[1] for row in self._rows(query)}
+
     def counts(self) -> dict[str, Counts]:
         """See TimeSeries."""
         query = f"""SELECT device, count(*) FILTER (kind = {wire.RATING}), count(*) FILTER (kind = {wire.PUNCH}),
@@ -179,16 +237,22 @@ class DuckTimeSeries:
 
     def rates(self, from_s: int, until_s: int) -> Rates:
         """See TimeSeries."""
-        query = """SELECT coalesce(level, 0), outcome = 'timed_out', mode = 'visit', count(*) FROM point
-                   WHERE kind = $1 AND at_s >= $2 AND at_s < $3 GROUP BY ALL"""
+        query = """SELECT coalesce(level, 0), outcome = 'timed_out', mode = 'visit', count(*) FROM annotated_point
+                   WHERE kind = $1 AND adopted AND made_s >= $2 AND made_s < $3 GROUP BY ALL"""
         rates = Rates()
         for level, timed_out, visit, count in self._rows(query, [wire.RATING, from_s, until_s]):
             rates.add(None if timed_out else level, visit, count)
         return rates
 
     def remove(self, kind: int, before_s: int) -> int:
-        """See TimeSeries."""
-        return int(self._rows("DELETE FROM point WHERE kind = $1 AND received_s < $2", [kind, before_s])[0][0])
+        """See TimeSeries. What was said of a point goes first: a crash between the two leaves no standing alone."""
+        old = [kind, before_s]
+        self._rows(
+            "DELETE FROM standing USING point WHERE standing.device = point.device AND standing.stream = point.stream "
+            "AND standing.seq = point.seq AND point.kind = $1 AND point.received_s < $2",
+            old,
+        )
+        return int(self._rows("DELETE FROM point WHERE kind = $1 AND received_s < $2", old)[0][0])
 
     def close(self) -> None:
         """See TimeSeries."""
@@ -218,6 +282,7 @@ def _open(path: Path) -> duckdb.DuckDBPyConnection:
     )
     try:
         connection.execute(_TABLES)
+        connection.execute(_STANDING)
         connection.execute(
             "INSERT INTO schema_version SELECT $1 WHERE NOT EXISTS (FROM schema_version)", [SCHEMA_VERSION]
         )

@@ -17,6 +17,7 @@ class ApiTokens:
     business: str | None = field(default=None, repr=False)  # visits
     audit: str | None = field(default=None, repr=False)  # counts of the stores, operator log
     technician: str | None = field(default=None, repr=False)  # orders to devices, quarantine
+    supervisor: str | None = field(default=None, repr=False)  # marks of ratings
 
 
 def of_api(configuration: GatewayConfiguration) -> ApiTokens:
@@ -26,9 +27,13 @@ def of_api(configuration: GatewayConfiguration) -> ApiTokens:
     technician = read("api", "technician_token_file", configuration.technician_token_file)
     if business is not None and business == audit:
         raise _same("audit_token_file", "the business system")
+    supervisor = read("api", "supervisor_token_file", configuration.supervisor_token_file)
     if technician is not None and technician in (business, audit):
         raise _same("technician_token_file", "the business system" if technician == business else "the audit")
-    return ApiTokens(business, audit, technician)
+    others = {business: "the business system", audit: "the audit", technician: "the technician"}
+    if supervisor is not None and supervisor in others:
+        raise _same("supervisor_token_file", others[supervisor])
+    return ApiTokens(business, audit, technician, supervisor)
 
 
 def _same(key: str, other: str) -> ConfigurationError:

@@ -56,6 +56,7 @@ def to_text(hall: str, addresses: Addresses) -> str:
             "business_token_file": "business.token",
             "audit_token_file": "audit.token",
             "technician_token_file": "technician.token",
+            "supervisor_token_file": "supervisor.token",
         },
         "visits": {"items": "items.csv"},  # comes with `hallseal-gateway items import`; until then nothing is checked
     }

@@ -104,7 +104,8 @@ class _Builder:
         server = authority.issue_server(self._plan.hall, "central", self._plan.central_hosts(), self._root, self._now)
         self._pair("central/server", server)
         self._public("central/root.pem", self._root.certificate_pem())
-        self._report("central/  key that opens identities of reviewers, server certificate, token of this hall")
+        self._report("central/  key that opens identities of reviewers, server certificate, token of this hall,")
+        self._report("          command.pub to verify what the hall says of its records")
         self._report("          goes to the central system; the hall keeps no copy of hpke.key")
         return device_keys.public_of(self._suite, private)
 
@@ -127,6 +128,7 @@ class _Builder:
         self._secret("gateway/command.key", command)
         self._public("gateway/central.pub", central_public)
         self._gateway_evidence(command)
+        self._public("central/command.pub", device_keys.public_of(self._suite, command))
         name = gateway_settings.CLIENT_NAME
         self._pair("gateway/tls", authority.issue_client(self._plan.hall, name, self._enrolment, self._now))
         page = authority.issue_server(self._plan.hall, name, self._plan.hosts(), self._root, self._now)
@@ -135,6 +137,7 @@ class _Builder:
         self._secret("gateway/business.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
         self._secret("gateway/audit.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
         self._secret("gateway/technician.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
+        self._secret("gateway/supervisor.token", secrets.token_urlsafe(TOKEN_BYTES).encode())
         self._secret("gateway/central.token", self._central_token.encode())
         addresses = self._plan.addresses
         self._public("gateway/gateway.toml", gateway_settings.to_text(self._plan.hall, addresses).encode())
@@ -145,7 +148,8 @@ class _Builder:
             "          audit.token to whoever compares the counts of devices and stores, to nobody at a window,"
         )
         self._report("          technician.token to whoever enrols fingers, takes devices out of service,")
-        self._report("          and takes back from quarantine what was refused")
+        self._report("          and takes back from quarantine what was refused,")
+        self._report("          supervisor.token to whoever decides that a rating is not adopted")
         return HallFacts(
             hall=self._plan.hall,
             broker_host=addresses.broker_host,

@@ -1,4 +1,4 @@
-"""A double of the central system above the hall: takes forwarded records over HTTPS, checks and counts them.
+"""A double of the central system above the hall: takes records and annotations over HTTPS, checks and counts them.
 
 It believes nothing: every signature is verified with the device's public key, every sealed part opened and held
 against the signed digests. `hallseal-simulator central` runs it as a process of its own.
@@ -23,6 +23,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from protocol.suite_host import HostSuite
 from simulator import central_faults
+from simulator.annotation_check import AnnotationCheck, CheckedAnnotation
 from simulator.central_check import Checked, DeviceKey, RecordCheck, RecordRefusedError
 from simulator.central_faults import Fault, Faults
 from simulator.central_manifests import ManifestCheck
@@ -71,6 +72,7 @@ class CentralParts:
     hall: str
     token: str
     check: RecordCheck
+    annotation_check: AnnotationCheck
     store: CentralStore
     faults: Faults
     manifests: ManifestCheck
@@ -86,12 +88,8 @@ def create(parts: CentralParts) -> FastAPI:
     def refused(_request: Request, error: RequestError) -> Response:
         return JSONResponse({"error": error.reason}, error.status)
 
-    @app.post("/api/v1/records")
-    async def records(request: Request) -> Response:
-        _authorise(request, parts.token)
-        body = await _body(request)
-        key = request.headers.get("idempotency-key")
-        return await run_in_threadpool(_answer, parts, body, request.headers.get("content-encoding"), key)
+    for freight in (_RECORDS, _ANNOTATIONS):
+        _add_freight(app, parts, freight)
 
     @app.get("/api/v1/operator-heads")
     def operator_heads(request: Request) -> dict[str, object]:
@@ -121,6 +119,29 @@ def create(parts: CentralParts) -> FastAPI:
     return app
 
 
+@dataclass(frozen=True)
+class _Freight:
+    """What a gateway forwards: name of the list in a request, how an entry is checked, what a verdict repeats of it."""
+
+    name: str
+    check: Callable[[CentralParts, Mapping[str, Any]], Checked | CheckedAnnotation]
+    key: tuple[str, ...]
+
+
+_RECORDS = _Freight("records", lambda parts, entry: parts.check.check(entry), ("device", "stream", "seq"))
+_ANNOTATIONS = _Freight("annotations", lambda parts, entry: parts.annotation_check.check(entry), ("number",))
+
+
+def _add_freight(app: FastAPI, parts: CentralParts, freight: _Freight) -> None:
+    @app.post("/api/v1/" + freight.name)
+    async def take(request: Request) -> Response:
+        _authorise(request, parts.token)
+        body = await _body(request)
+        key = request.headers.get("idempotency-key")
+        encoding = request.headers.get("content-encoding")
+        return await run_in_threadpool(_answer, parts, freight, body, encoding, key)
+
+
 def _authorise(request: Request, token: str) -> None:
     offered = request.headers.get("authorization", "").encode()
     if not hmac.compare_digest(offered, b"Bearer " + token.encode()):
@@ -136,8 +157,8 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _answer(parts: CentralParts, body: bytes, encoding: str | None, key: str | None) -> Response:
-    batch, entries, head = _read(parts.hall, body, encoding)
+def _answer(parts: CentralParts, freight: _Freight, body: bytes, encoding: str | None, key: str | None) -> Response:
+    batch, entries, head = _read(parts.hall, freight.name, body, encoding)
     if key != batch:
         raise RequestError(400, "Idempotency-Key is not the batch")
     fault = parts.faults.next({str(one.get("device")) for one in entries})
@@ -146,7 +167,7 @@ def _answer(parts: CentralParts, body: bytes, encoding: str | None, key: str | N
         raise RequestError(fault.status, "told to fail")
     if head is not None:
         parts.store.take_operator_head(*head)
-    verdicts = _take(parts, entries, fault)
+    verdicts = _take(parts, freight, entries, fault)
     if fault.mode == "lost_answer":
         raise RequestError(fault.status, "told to lose the answer")
     if fault.mode == "garbage":
@@ -161,11 +182,13 @@ def _take_manifests(parts: CentralParts, body: bytes, encoding: str | None) -> R
         raise RequestError(400, "not a batch") from None
 
 
-def _read(hall: str, body: bytes, encoding: str | None) -> tuple[str, list[dict[str, Any]], tuple[int, str] | None]:
+def _read(
+    hall: str, name: str, body: bytes, encoding: str | None
+) -> tuple[str, list[dict[str, Any]], tuple[int, str] | None]:
     """(batch id, entries, (number, hash) of the operator log's end) of a request body. Raises RequestError."""
     try:
         asked = json.loads(_plain(body, encoding))
-        batch, entries, head = asked["batch"], asked["records"], _head(asked.get("operator_log"))
+        batch, entries, head = asked["batch"], asked[name], _head(asked.get("operator_log"))
         if asked["hall"] != hall:
             raise RequestError(403, "hall")
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -202,22 +225,26 @@ def _plain(body: bytes, encoding: str | None) -> bytes:
     return plain
 
 
-def _take(parts: CentralParts, entries: list[dict[str, Any]], fault: Fault) -> list[dict[str, object]]:
-    outcomes = parts.store.take([_judge(parts, one, fault) for one in entries], parts.real_s())
-    return [_verdict(entry, outcome) for entry, outcome in zip(entries, outcomes, strict=True)]
+def _take(
+    parts: CentralParts, freight: _Freight, entries: list[dict[str, Any]], fault: Fault
+) -> list[dict[str, object]]:
+    outcomes = parts.store.take([_judge(parts, freight, one, fault) for one in entries], parts.real_s())
+    return [_verdict(freight, entry, outcome) for entry, outcome in zip(entries, outcomes, strict=True)]
 
 
-def _judge(parts: CentralParts, entry: dict[str, Any], fault: Fault) -> Checked | str:
+def _judge(
+    parts: CentralParts, freight: _Freight, entry: dict[str, Any], fault: Fault
+) -> Checked | CheckedAnnotation | str:
     if fault.mode == "refuse" and fault.hits(str(entry.get("device"))):
         return fault.reason
     try:
-        return parts.check.check(entry)
+        return freight.check(parts, entry)
     except RecordRefusedError as error:
         return error.reason
 
 
-def _verdict(entry: dict[str, Any], outcome: str) -> dict[str, object]:
-    verdict = {"device": entry.get("device"), "stream": entry.get("stream"), "seq": entry.get("seq")}
+def _verdict(freight: _Freight, entry: dict[str, Any], outcome: str) -> dict[str, object]:
+    verdict = {name: entry.get(name) for name in freight.key}
     if outcome in (STORED, DUPLICATE):
         return {**verdict, "verdict": outcome, "reason": None}
     return {**verdict, "verdict": "refused", "reason": outcome}
@@ -233,6 +260,7 @@ def parts_of(folder: Path, store: Path | None) -> CentralParts:
         hall=hall,
         token=(central / "token").read_text("utf-8").strip(),
         check=RecordCheck(hall, keys, (central / "hpke.key").read_bytes()),
+        annotation_check=AnnotationCheck(hall, (central / "command.pub").read_bytes()),
         store=kept,
         faults=Faults(),
         manifests=ManifestCheck(hall, (central / "root.pem").read_bytes(), kept),

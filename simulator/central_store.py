@@ -2,10 +2,13 @@
 
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from protocol import manifest, record
+from simulator import central_annotations
+from simulator.annotation_check import CheckedAnnotation
 from simulator.central_check import Checked
 
 STORED, DUPLICATE, EQUIVOCATION = "stored", "duplicate", "equivocation"
@@ -56,10 +59,10 @@ class CentralStore:
         # Durable before the verdict: the gateway forgets nothing, but it does not offer again what we called stored.
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.executescript(_TABLES)
+        self._connection.executescript(_TABLES + central_annotations.TABLE)
 
-    def take(self, batch: list[Checked | str], real_s: float) -> list[str]:
-        """Store a batch in one transaction. batch: checked records, or the reason why one was refused.
+    def take(self, batch: Sequence[Checked | CheckedAnnotation | str], real_s: float) -> list[str]:
+        """Store a batch in one transaction. batch: checked records or annotations, or why one was refused.
 
         Returns for each "stored", "duplicate", "equivocation" (another payload has its number) or the reason.
         """
@@ -73,10 +76,12 @@ class CentralStore:
             self._connection.execute("COMMIT")
         return verdicts
 
-    def _take_one(self, one: Checked | str, real_s: float) -> str:
+    def _take_one(self, one: Checked | CheckedAnnotation | str, real_s: float) -> str:
         if isinstance(one, str):
             self._count("refused: " + one)
             return one
+        if isinstance(one, CheckedAnnotation):
+            return self._take_annotation(one)
         found = self._connection.execute(
             "SELECT digest FROM record WHERE device = ? AND stream = ? AND seq = ?", (one.device, one.stream, one.seq)
         ).fetchone()
@@ -126,6 +131,12 @@ class CentralStore:
         number, digest = next(iter(self._rows("SELECT max(number), hash FROM operator_head")))
         changed, shrank = offered.get("log changed", 0), offered.get("log shrank", 0)
         return {"number": number or 0, "hash": digest, "changed": changed, "shrank": shrank}
+
+    def _take_annotation(self, one: CheckedAnnotation) -> str:
+        verdict = central_annotations.take(self._connection, one)
+        if verdict != STORED:
+            self._count("annotation " + verdict)
+        return verdict
 
     def _count(self, what: str) -> None:
         self._connection.execute(
@@ -177,6 +188,11 @@ class CentralStore:
                 "raters": self._one("SELECT count(DISTINCT pseudonym) FROM record"),
                 "repeated_raters": self._one(_REPEATED_RATERS),
                 "operator_log": self._operator_log(offered),
+                "annotations": {
+                    **central_annotations.summary(self._connection),
+                    "duplicates_offered": offered.get("annotation " + DUPLICATE, 0),
+                    "equivocations": offered.get("annotation " + EQUIVOCATION, 0),
+                },
                 "by_kind": self._by_kind(),
                 "levels": dict(self._rows("SELECT level, count(*) FROM record WHERE level IS NOT NULL GROUP BY level")),
                 "by_device": self._by_device(),

@@ -132,6 +132,7 @@ def complaints(look: Look, devices: Iterable[str], whole: Line) -> list[str]:
     strange = sorted(look.stored_devices() - set(devices))
     above = look.central
     operators = above.get("operator_log", _NOTHING)
+    notes = above.get("annotations", _NOTHING)
     found = {
         "nobody pressed anything": not whole.pressed,
         "the gateway does not answer": not look.gateway,
@@ -144,6 +145,9 @@ def complaints(look: Look, devices: Iterable[str], whole: Line) -> list[str]:
         f"the operator log was tampered with: {operators}": operators.get("changed") or operators.get("shrank"),
         f"manifests that do not fit the records: {above.get('manifests_refused')}": above.get("manifests_refused"),
         f"links of the chain broken at the central system: {above.get('broken_links')}": above.get("broken_links"),
+        f"annotations missing at the central system: {notes.get('gaps')}": notes.get("gaps"),
+        f"links of annotations broken at the central system: {notes.get('broken_links')}": notes.get("broken_links"),
+        f"annotations of other records than they name: {notes.get('record_differs')}": notes.get("record_differs"),
     }
     return [sentence for sentence, wrong in found.items() if wrong]
 

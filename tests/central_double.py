@@ -8,6 +8,7 @@ from sealing_device import HALL, SUITE
 
 from gateway.forwarder import central_client
 from simulator import central
+from simulator.annotation_check import AnnotationCheck
 from simulator.central_check import DeviceKey, RecordCheck
 from simulator.central_faults import Faults
 from simulator.central_manifests import ManifestCheck
@@ -26,8 +27,9 @@ class CentralDouble:
         self.store = CentralStore(store)
         self.hall = hall
         check = RecordCheck(HALL, self._device_keys, hall.keys[2])
+        notes = AnnotationCheck(HALL, hall.signer.public_key)
         manifests = ManifestCheck(HALL, self.root.read_bytes(), self.store)
-        self.parts = central.CentralParts(HALL, TOKEN, check, self.store, Faults(), manifests, sleep=time.sleep)
+        self.parts = central.CentralParts(HALL, TOKEN, check, notes, self.store, Faults(), manifests, sleep=time.sleep)
 
     def _device_keys(self):
         return {

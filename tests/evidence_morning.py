@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway_hall import GatewayHall
 from sealing_device import HALL, MORNING_S, SUITE
 
+from gateway import annotations, export, schema, seal
 from gateway import bundle_file as kinds
-from gateway import export, schema, seal
 from gateway.bundle_file import BundleReader, BundleWriter
 from gateway.evidence_keys import EvidenceKeys, RegisterBook
 from gateway.export import Exporter, Period
 from gateway.manifests import ManifestBook
 from gateway.masking import MaskingRule
-from protocol import cbor, event, manifest, merkle, purpose, rating, record, sign1
+from protocol import event, manifest, merkle, purpose, rating, record, sign1
 from provisioning import authority, evidence_authority
 
 QUARTER_S = 900
@@ -57,9 +57,8 @@ class EvidenceMorning:
         revoked = {self.certificates["e-003"].serial_number: since}
         self.crl = evidence_authority.revocations(revoked, self.authority, self.now)
         (self.folder / "evidence.crl").write_bytes(self.crl.public_bytes(Encoding.PEM))
-        self.annotator = sign1.Signer(SUITE, SUITE.generate_private())
         annotating = evidence_authority.certify_gateway(
-            HALL, self.annotator.public_key, self.root, self.now, purpose.ANNOTATIONS
+            HALL, self.hall.signer.public_key, self.root, self.now, purpose.ANNOTATIONS
         )
         self.keys = EvidenceKeys(self.signer, (_der(own), _der(annotating), self.authority.certificate_der()))
         devices = {name: _Certified(bytes.fromhex(entry["certificate"])) for name, entry in entries.items()}
@@ -123,15 +122,8 @@ class EvidenceMorning:
     def _annotate(self):
         """Two of a bad rating: not adopted, and adopted again."""
         rated = next(one for one in self.hall.records() if one.claims.get("level") == 1)
-        self.annotations, prev = [], bytes(32)
-        for number, kind in ((1, 1), (2, 2)):
-            fields = {
-                1: "gateway", 2: rated.device, 3: HALL, 6: MORNING_S, 9: kind, 10: bytes.fromhex(rated.stream),
-                11: rated.seq, 12: prev, 16: {2: "S001"}, 18: number, 19: rated.digest,
-            }  # fmt: skip
-            payload = cbor.encode(fields)
-            self.annotations.append(self.annotator.sign("hs-ann", payload))
-            prev = SUITE.sha256(payload)
+        for what, reason in (("not_adopted", "mistaken"), ("adopted", None)):
+            self.hall.notebook.marks.mark(rated.device, rated.stream, rated.seq, what, reason, "S001")
 
     def _lie(self, device):
         """Another content for the number that was just used."""
@@ -156,7 +148,7 @@ class EvidenceMorning:
         out = io.BytesIO()
         exporter = Exporter(
             HALL, self.keys, self.book.current(), MaskingRule(), self.hall.clock.now_s(),
-            annotations=lambda connection: self.annotations,
+            annotations=annotations.statements,
         )  # fmt: skip
         self.hall.ledger.read(lambda connection: export.write(connection, exporter, period, BundleWriter(out)))
         return out.getvalue()

@@ -22,6 +22,7 @@ from gateway.intake import Intake
 from gateway.ledger import Ledger
 from gateway.masking import MaskingRule
 from gateway.metrics import Metrics
+from gateway.notebook import Notebook
 from gateway.opening import Arrival, Opener
 from gateway.operator_log import OperatorLog
 from gateway.orders import Orders
@@ -115,7 +116,9 @@ class GatewayHall:
             self.metrics,
         )
         self.operator_log = OperatorLog(self.ledger, self.clock)
-        self.admission = Admission(Quarantine(*quarantine), self.book, History(self.rules))
+        self.notebook = Notebook(self.ledger, HALL, self.signer, self.clock, self.metrics)
+        history = History(self.rules)
+        self.admission = Admission(Quarantine(*quarantine), self.book, history, self.notebook.clocks)
         self.outcomes = []
         self.pseudonyms = Pseudonyms(self.ledger, self.clock, 60 * self.desired[0].utc_offset_min)
         self.intake = Intake(

@@ -4,6 +4,7 @@ vectors/generate.py writes them down, test_protocol_golden.py makes them again a
 A value is hex, but for names, numbers and {claim: hex}.
 """
 
+import annotation_samples
 import wire_samples
 from sealed_pair import HALL, NAME, Pair, private_key
 from suites import SeededRandom
@@ -108,7 +109,7 @@ def make(name, make_suite):
 
 def _annotation(pair, kind):
     """A statement by the command key; it travels as it is, over HTTPS."""
-    payload = annotation.encode(wire_samples.an_annotation(kind))
+    payload = annotation.encode(annotation_samples.an_annotation(kind))
     statement = pair.command_signer.sign(annotation.TYP, payload)
     found = sign1.parse(statement, annotation.TYP)
     return {

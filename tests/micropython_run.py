@@ -32,6 +32,7 @@ TIMEOUT_S = 120
 
 # Modules beside the tests that they import: they lie in the image too.
 SHARED_MODULES = (
+    "annotation_samples.py",
     "golden_keys.py",
     "golden_messages.py",
     "micropython_session.py",

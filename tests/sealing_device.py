@@ -122,7 +122,7 @@ class SealingDevice:
         }  # fmt: skip
         return self.seal(*self.make(record.PUNCH, claims, at_s, **more))
 
-    def heartbeat(self, at_s=MORNING_S, **claims):
+    def heartbeat(self, at_s=MORNING_S, uptime_ms=1000, source=1, **claims):
         """A heartbeat about the ledger stream as it is now. claims: by the names of protocol.heartbeat."""
         self.beats += 1
         values = {
@@ -131,8 +131,9 @@ class SealingDevice:
             "THROUGH": 0, "ROSTER_VERSION": 0, **claims,
         }  # fmt: skip
         made = record.Record(
-            self.name, self.hall, record.coarse(at_s), record.HEARTBEAT, self.telemetry, self.beats,
-            bytes(PREV_BYTES) if self.beats == 1 else SUITE.random_bytes(PREV_BYTES), self.boot, 1000, 1,
+            self.name, self.hall, record.coarse(at_s) if source else 0, record.HEARTBEAT, self.telemetry, self.beats,
+            bytes(PREV_BYTES) if self.beats == 1 else SUITE.random_bytes(PREV_BYTES), self.boot, uptime_ms,
+            source,
             {getattr(heartbeat, name): value for name, value in values.items()}, {},
         )  # fmt: skip
         return self.seal(made)

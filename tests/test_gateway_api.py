@@ -307,10 +307,11 @@ def test_reconciliation_compares_every_store_by_device(hall):
     hall.take(evaluator.heartbeat(PRESSES=[0, 0, 0, 1, 1]))
     hall.take(b"nonsense")
     before = counts(hall).json()
-    assert before["pending"] == {"intake": 0, "timeseries": 5, "live": 5}
+    nothing = {"intake": 0, "timeseries": 0, "live": 0, "timeseries_annotations": 0, "live_annotations": 0}
+    assert before["pending"] == {**nothing, "timeseries": 5, "live": 5}
     hall.project()
     seen = counts(hall).json()
-    assert seen["pending"] == {"intake": 0, "timeseries": 0, "live": 0}
+    assert seen["pending"] == nothing
     device = seen["by_device"]["e-001"]
     assert device["ledger"] == device["timeseries"] == {"ratings": 2, "punches": 0, "events": 1}
     assert (device["kind"], device["head"], device["gaps"], device["duplicates"]) == ("evaluator", 3, 0, 1)

@@ -13,7 +13,7 @@ from gateway_hall import GatewayHall
 from gateway import forwarder as forwarder_module
 from gateway import logs
 from gateway.dead_letters import DeadLetter, DeadLetters
-from gateway.forwarder import Forwarder, central_client, read_verdicts
+from gateway.forwarder import RECORDS, Forwarder, central_client, read_verdicts
 from gateway.projection import Projection, UnavailableError
 from protocol import rating
 
@@ -54,7 +54,8 @@ def fill(hall, count=10):
 
 
 def forwarder(hall, client, dead_letters):
-    return Forwarder("yongxing", client, dead_letters, hall.metrics, hall.clock.now_s, hall.operator_log.head)
+    head = hall.operator_log.head
+    return Forwarder("yongxing", client, dead_letters, hall.metrics, hall.clock.now_s, RECORDS, head)
 
 
 def test_a_page_arrives_with_signatures_and_sealed_identities(hall, double, dead_letters):

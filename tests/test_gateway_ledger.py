@@ -19,7 +19,7 @@ from gateway.continuity import ISLANDS_MAX, Continuity
 from gateway.ledger import PAGE_RECORDS_MAX, Ledger
 from gateway.ledger_file import LedgerError
 from gateway.opening import Arrival
-from protocol import event
+from protocol import annotation, event, record
 from protocol.limits import HOLES_MAX
 
 
@@ -73,6 +73,9 @@ def test_a_ledger_of_another_version_is_refused(tmp_path):
 # What the fourth version has and the third had not.
 SINCE_THE_THIRD = (
     "DROP INDEX record_rating",
+    "DROP INDEX record_unsynchronised",
+    "DROP TABLE annotation",
+    "DROP TABLE boot_clock",
     *(f"DROP INDEX visit_{name}" for name in ("state", "parent", "notice")),
     *(
         f"ALTER TABLE visit DROP COLUMN {name}"
@@ -168,6 +171,21 @@ def test_a_ledger_of_the_third_version_keeps_its_visits_and_gets_the_form_of_a_n
     assert [again.visits.state(visit).state for visit in ("A-17", "A-18")] == ["rated", "asked"]
     again.take((device, device.rating(4, visit="A-17")), (device, device.rating(4, visit="A-18")))
     assert [list(row.flags) for row in again.records()[1:]] == [[], ["visit_again"], []]
+    again.stop()
+
+
+def test_a_ledger_of_the_third_version_gets_estimates_for_what_it_holds(hall, device, tmp_path):
+    hall.take(device.opened(), device.seal(*device.make(record.EVENT, {event.CODE: event.BOOT}, source=0)))
+    hall.stop()
+    _as_made_by_the_third_version(tmp_path / "ledger.db")
+    again = GatewayHall(tmp_path, keys=hall.keys)
+    version = again.ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA user_version").scalar())
+    assert version == schema.SCHEMA_VERSION
+    indexes = again.ledger.read(lambda connection: connection.exec_driver_sql("PRAGMA index_list(record)").all())
+    assert "record_unsynchronised" in {row[1] for row in indexes}
+    again.take((device, device.heartbeat()))
+    assert again.notebook.estimates.step() == 1
+    assert [(row["seq"], row["kind"]) for row in again.rows(schema.annotation)] == [(2, annotation.TIME_ESTIMATE)]
     again.stop()
 
 

@@ -377,6 +377,11 @@ def test_a_token_that_is_no_text_or_not_readable_is_told_in_words(hall_dir, caps
         (gateway / "technician.token").write_bytes((gateway / f"{other}.token").read_bytes())
         assert cli.main(check) == 2
         assert f"[api] technician_token_file: holds the token of {name}" in capsys.readouterr().err
+    (gateway / "technician.token").write_bytes(b"a-token-of-its-own-for-technicians")
+    for other, name in (("business", "the business system"), ("audit", "the audit"), ("technician", "the technician")):
+        (gateway / "supervisor.token").write_bytes((gateway / f"{other}.token").read_bytes())
+        assert cli.main(check) == 2
+        assert f"[api] supervisor_token_file: holds the token of {name}" in capsys.readouterr().err
 
 
 def test_the_technician_sees_what_was_refused(wired, capsys):

@@ -1,9 +1,10 @@
 """Annotations: signed as what they are, chained, and of a rating never finer than its quarter of an hour."""
 
+from annotation_samples import ANNOTATION_CLAIMS, an_annotation, time_estimate
 from refusing import refusal_of
 from sealed_pair import Pair, flip, private_key
 from suites import suites
-from wire_samples import ANNOTATION_CLAIMS, NOW_S, a_command, an_annotation, time_estimate
+from wire_samples import NOW_S, a_command
 
 from protocol import annotation, cbor, command, record, sign1
 from protocol.annotation import EARLIEST, ESTIMATE, LATEST, NOT_ADOPTED, NUMBER, RECORD_KIND, TIME_ESTIMATE

@@ -3,6 +3,7 @@
 That the tables are those of WIRE.md is another test's promise (test_protocol_specification_host.py).
 """
 
+import annotation_samples
 import wire_samples
 from refusing import refusal_of
 
@@ -52,12 +53,12 @@ def _command_fields():
 
 
 def _annotation_fields():
-    return cbor.decode(annotation.encode(wire_samples.an_annotation()))
+    return cbor.decode(annotation.encode(annotation_samples.an_annotation()))
 
 
 def _annotation_claims(kind):
     def decode(claims):
-        fields = cbor.decode(annotation.encode(wire_samples.an_annotation(kind)))
+        fields = cbor.decode(annotation.encode(annotation_samples.an_annotation(kind)))
         fields[annotation.CLAIMS] = claims
         return annotation.decode(cbor.encode(fields))
 
@@ -92,12 +93,12 @@ for _kind in wire_samples.COMMAND_CLAIMS:
         ("command kind", command.CLAIM_ROWS[_kind], wire_samples.COMMAND_CLAIMS[_kind], _command_claims(_kind))
     )
 
-for _kind in wire_samples.ANNOTATION_CLAIMS:
+for _kind in annotation_samples.ANNOTATION_CLAIMS:
     TABLES.append(
         (
             "annotation kind",
             annotation.CLAIM_ROWS[_kind],
-            wire_samples.ANNOTATION_CLAIMS[_kind],
+            annotation_samples.ANNOTATION_CLAIMS[_kind],
             _annotation_claims(_kind),
         )
     )

@@ -36,8 +36,10 @@ gateway/evidence.key gateway/evidence.pem gateway/evidence.crl
 release/holder-1/release.key release/holder-2/release.key release/holder-3/release.key
 release/holder-1/release.pub release/holder-2/release.pub release/holder-3/release.pub gateway/release.pub
 gateway/audit.token gateway/business.token gateway/central.token gateway/technician.token
+gateway/supervisor.token
 broker/server.pem broker/server.key broker/clients.pem
 central/server.pem central/server.key central/hpke.key central/token central/devices.json central/root.pem
+central/command.pub
 """.split()
 FLASH_FILES = {"device.cbor", "tls.crt", "tls.key", "root.crt", "signing.key", "agreement.key"}
 DEVICES = {"e-001", "e-002", "c-001", "ve-001", "vc-001"}
@@ -79,7 +81,7 @@ def test_no_one_else_reads_a_secret_or_enters_a_folder_whatever_the_umask(tmp_pa
             assert mode == 0o600, path
         else:
             assert mode == 0o644, path
-    assert secrets == 15 + 4 + 3 * 2, "every kind of secret was seen"
+    assert secrets == 15 + 5 + 3 * 2, "every kind of secret was seen"
 
 
 def test_a_hall_that_stands_is_never_overwritten(hall_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,7 +227,7 @@ def test_the_gateway_takes_its_folder_as_it_is(hall_dir: Path) -> None:
     publics = [(folder / "release.pub").read_bytes() for folder in holders]
     assert publics == [b"".join(keys.release_keys(settings.releases.keys, HostSuite()))] * 3
     granted = tokens.of_api(settings)
-    assert len({granted.business, granted.audit, granted.technician}) == 3
+    assert len({granted.business, granted.audit, granted.technician, granted.supervisor}) == 4
 
 
 def test_windows_and_doors_are_numbered_through_real_devices_first() -> None:

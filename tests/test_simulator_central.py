@@ -264,6 +264,6 @@ def test_its_help_is_understood(capsys):
 
 
 def test_the_batch_id_follows_the_records(hall):
-    records = hall.records()
-    assert batch_id(records) == batch_id(hall.records())
-    assert batch_id(records) != batch_id(records[1:])
+    entries = entries_of(hall)
+    assert batch_id(entries) == batch_id(entries_of(hall))
+    assert batch_id(entries) != batch_id(entries[1:])

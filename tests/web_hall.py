@@ -17,7 +17,8 @@ from gateway.web_server import WebServer
 BUSINESS_TOKEN = "token-of-the-business-system"
 AUDIT_TOKEN = "token-of-the-audit"
 TECHNICIAN_TOKEN = "token-of-the-technician"
-TOKENS = ApiTokens(BUSINESS_TOKEN, AUDIT_TOKEN, TECHNICIAN_TOKEN)
+SUPERVISOR_TOKEN = "token-of-the-supervisor"
+TOKENS = ApiTokens(BUSINESS_TOKEN, AUDIT_TOKEN, TECHNICIAN_TOKEN, SUPERVISOR_TOKEN)
 
 
 class WebHall(GatewayHall):
@@ -35,6 +36,8 @@ class WebHall(GatewayHall):
             "timeseries": self._projection("timeseries", self.timeseries.position(), self._write),
             "live": self._projection("live", start, self.live.take),
         }
+        self.notebook.project_timeseries(self.timeseries)
+        self.notebook.project_live(self.live, start)
         self.token_use = TokenUse(self.operator_log.hand_in)
         parts = GatewayParts(
             ledger=self.ledger,
@@ -48,6 +51,7 @@ class WebHall(GatewayHall):
             feed=self.feed,
             metrics=self.metrics,
             projections=self.projections,
+            notebook=self.notebook,
             dead_letters=self.dead_letters,
             tokens=tokens,
             intake_pending=self.intake.pending,
@@ -65,8 +69,10 @@ class WebHall(GatewayHall):
         self.timeseries.write_batch([point_of(one) for one in page])
 
     def project(self):
-        """Bring every projection to the end of the ledger."""
-        for projection in self.projections.values():
+        """Make the estimates that are due, and bring every projection to the end of the ledger."""
+        while self.notebook.clocks.owing:
+            self.notebook.estimates.step()
+        for projection in [*self.projections.values(), *self.notebook.projections.values()]:
             while projection.step():
                 pass
 
