@@ -28,6 +28,7 @@ def program(root=""):
         from firmware.main import run
     except Exception:
         if pointer.active:
+            _forget()  # what it has loaded may be all of the heap
             pointer.fail_import()
             slot.store(root, pointer)
         raise

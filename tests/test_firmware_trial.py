@@ -257,7 +257,7 @@ async def test_a_program_that_cannot_record_anything_is_never_confirmed(error, m
 
 
 @timeless
-async def test_a_trial_whose_boot_could_not_be_recorded_makes_a_record_of_its_own_and_waits_for_its_receipt(monkeypatch):
+async def test_a_trial_whose_boot_could_not_be_recorded_needs_the_receipt_of_another_record_of_its_own(monkeypatch):
     bench = started()
     offer(bench)
     fetch(bench)
@@ -290,7 +290,7 @@ async def test_a_confirmation_that_cannot_be_recorded_is_none(monkeypatch):
 
 
 @timeless
-async def test_an_update_that_was_given_up_is_told_as_soon_as_the_journal_takes_it_and_the_next_one_is_taken(monkeypatch):
+async def test_what_was_given_up_is_told_as_soon_as_the_journal_takes_it_and_the_next_one_is_taken(monkeypatch):
     bench = await installed()
     for _ in range(3):
         bench.cut_power()
