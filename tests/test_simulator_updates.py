@@ -183,7 +183,7 @@ async def test_a_program_that_fills_the_heap_while_it_is_loaded_gives_way_to_the
     gateway: ListeningGateway, device: VmDevice, modules: dict[str, str], tmp_path: Path
 ) -> None:
     """The loader writes down why, though nothing was left of the heap."""
-    hoard = {"firmware/uptime.py": "kept = []\n\nwhile True:\n    kept = [kept]\n"}
+    hoard = {"firmware/main.py": "import firmware\n\nkept = []\nwhile True:\n    firmware.kept = kept = [kept]\n"}
     offer = Offer(gateway, compiled({**modules, **hoard}, tmp_path / "hoard"), 6)
     await offer.boot(1)
     await offer.serve()
