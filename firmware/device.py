@@ -15,6 +15,7 @@ What an app may use (see evaluator.py and clock.py):
     device.online       True while the gateway can be reached
     device.uplink       error: why it cannot, as link_fault.py words it; "" while nothing is known
     device.quiet        True in the hall's quiet hours
+    device.boot_seq     of the record of this boot; None where it could not be written
     device.retiring     True once it was decommissioned: nothing more is to be told of it
 What an app offers: App(device), async run(), on_command(Command) for what is not for every device, on_receipt(),
 thanks (count), status_word (what the display says), counts() (claims that only its heartbeat has), busy (somebody is
@@ -81,9 +82,10 @@ class Device:
         self._called = asyncio.Event()
         self.retiring = has_file(identity.root, RETIRING)
         self.app = make_app(self)
+        self.boot_seq = None
         try:
             self.seal()  # what the last run had thanked for
-            self.record(record.EVENT, {event.CODE: event.BOOT, event.TEXT: board.boot_reason()})
+            self.boot_seq = self.record(record.EVENT, {event.CODE: event.BOOT, event.TEXT: board.boot_reason()})
         except (JournalFull, OSError):  # whoever cannot boot never gets the receipt that makes room
             pass
         if identity.takes_updates and has_file(identity.root, UPDATE_NOTICE):
@@ -221,8 +223,8 @@ class Device:
         if found.kind == command.UPDATE_NOTICE:
             if not self.update:
                 self._load_update()
-            self.update.on_notice(found.claims[command.RELEASE])
             self._called.set()
+            self.update.on_notice(found.claims[command.RELEASE])
         elif self.update:
             claims = found.claims
             self.update.on_chunk(claims[command.SEQUENCE], claims[command.OFFSET], claims[command.DATA])

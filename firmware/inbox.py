@@ -12,7 +12,8 @@ DURABLE = (command.CONFIG, command.ROSTER)
 class Inbox:
     """channel: device side. command_key: key object. counter: highest durable counter seen, from the settings.
 
-    on_receipt(Receipt); on_command(Command). dropped: messages that were not believed.
+    on_receipt(Receipt); on_command(Command). dropped: messages that were not believed, or could not be kept. broken:
+    True while the flash did not take what it was to keep of a message, until it keeps settings again.
     """
 
     def __init__(self, topic, channel, command_key, wall_clock, counter, on_receipt, on_command):
@@ -24,6 +25,7 @@ class Inbox:
         self._on_receipt = on_receipt
         self._on_command = on_command
         self.dropped = 0
+        self.broken = False
 
     def take(self, topic, message, retained):
         """One message from the broker. A retained one is of unknown age and dropped."""
@@ -38,6 +40,9 @@ class Inbox:
                 self._take_command(command.open_envelope(self._channel, self._command_key, envelope))
         except (Refused, MemoryError):  # a message too large for this heap is no reason to stop rating
             self.dropped += 1
+        except OSError:  # no fault of the link: the gateway sends it again until it is told that we have it
+            self.dropped += 1
+            self.broken = True
 
     def _take_command(self, found):
         if found.counter <= self._counter:
@@ -48,3 +53,5 @@ class Inbox:
             raise Refused("schema", "expires_s")
         self._counter = found.counter
         self._on_command(found)
+        if found.kind in DURABLE:
+            self.broken = False

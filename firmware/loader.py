@@ -10,6 +10,8 @@ import sys
 from firmware import slot
 
 _PACKAGES = ("firmware", "protocol")
+# For the list of modules and for a pointer on its way to the flash, with words of 64 bits as well.
+_SPARE_BYTES = 4096
 
 
 def program(root=""):
@@ -24,10 +26,14 @@ def program(root=""):
     if pointer.active:
         sys.path.insert(0, root + slot.FOLDERS[pointer.active])
     _forget()
+    # What cannot be loaded may have taken all of the heap: what the way back needs is put aside.
+    spare = bytearray(_SPARE_BYTES) if pointer.active else None
     try:
         from firmware.main import run
     except Exception:
         if pointer.active:
+            del spare
+            _forget()
             pointer.fail_import()
             slot.store(root, pointer)
         raise

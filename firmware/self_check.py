@@ -83,7 +83,7 @@ class SelfCheck:
         self._notice.refresh(True)
         if self._notice.broken:
             found |= DISPLAY
-        if device.board.free_flash_bytes() < FLASH_LOW_BYTES:
+        if device.inbox.broken or device.board.free_flash_bytes() < FLASH_LOW_BYTES:
             found |= FLASH
         if device.wall_clock.source == NO_TIME:
             found |= CLOCK

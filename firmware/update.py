@@ -5,6 +5,7 @@ What is on flash counts: after a power cut fetching goes on where it was, and in
 the last thing to change. What does not fit is refused with a word (protocol/WIRE.md, section 7) and recorded.
 """
 
+import gc
 import os
 
 from firmware import bundle, slot
@@ -16,6 +17,10 @@ from protocol.refusal import Refused
 
 # Sixty files waste half a block each on average. The table of a bundle tells it exactly, when it is there.
 ROUNDING_BYTES = 60 * bundle.BLOCK_BYTES // 2
+# A slot's program has all its bytecode in the heap. Importing every module of a bundle of 147 KB takes 162 KB more than
+# the tightest image that could fetch it (188 KB and 26 KB of a board: HARDWARE.md, "Memory"), 11/10 of the bundle; the
+# rest is what the new program may need for itself. Of what is free in percent of a bundle's size.
+MEMORY_PERCENT = 125
 # Nothing came for so long: the chunk or the question for it is lost. A gateway answers within a second.
 ASK_S = 10
 # What was told in this run is not told again; and whatever a gateway offers, more than this is not told at all.
@@ -89,7 +94,7 @@ class Update:
             self._drop()
             return
         self.notice = notice
-        self.at = os.stat(self._path)[6] if has_file(self._root, UPDATE) else 0
+        self.at = self._fetched_bytes()
 
     def on_notice(self, data):
         """A notice came. What is fetched already goes on; a newer one takes its place. Raises OSError."""
@@ -100,15 +105,22 @@ class Update:
         except Refused as error:
             self._tell(_flaw(error), 0)  # nobody has signed what it says
             return
+        fetched = self.notice
+        if fetched and (notice.sequence, notice.digest) == (fetched.sequence, fetched.digest):
+            return
         word = self._objection(notice)
+        if word != "class" and fetched and notice.sequence <= fetched.sequence:
+            word = "sequence"
         if word in ("class", "sequence"):  # no reason to refuse a later one that is ours
             self._tell(word, notice.sequence)
-        elif not self.notice or notice.sequence > self.notice.sequence:
+        else:
             self._drop()
             self.notice = notice
             self._begin(data, word)
 
     def _begin(self, data, word):
+        if not word and not self._has_memory():
+            word = "memory"
         if not word and not self._has_room():
             if self._device.journal.pending() > BACKLOG:  # they go first, and the notice comes again
                 self._drop()
@@ -120,6 +132,13 @@ class Update:
         with open(self._root + UPDATE_NOTICE, "wb") as file:
             file.write(data)
         self._ask()
+
+    def _has_memory(self):
+        """True when the program of the bundle fits the heap of this board, beside what runs now. What runs from a slot
+        goes with the reboot and counts all the same: with PSRAM there is room for both, without it for neither.
+        """
+        gc.collect()  # garbage is in nobody's way; and on an ESP32 this counts what the heap may still grow by
+        return 100 * self._device.board.free_heap_bytes() >= MEMORY_PERCENT * self.notice.size_bytes
 
     def _has_room(self):
         """True when the bundle fits beside everything else, and unpacked in place of what the slot holds now.
@@ -144,10 +163,15 @@ class Update:
         if not data or self.at + len(data) > self.notice.size_bytes:
             self.refuse("oversize" if data else "truncated")
             return
-        with open(self._path, "ab") as file:
-            file.write(data)
-        self.at += len(data)
+        try:
+            with open(self._path, "ab") as file:
+                file.write(data)
+        finally:  # a flash that fails may have taken a part of it
+            self.at = self._fetched_bytes()
         self._ask()
+
+    def _fetched_bytes(self):
+        return os.stat(self._path)[6] if has_file(self._root, UPDATE) else 0
 
     def _ask(self):
         """Tell the gateway how far it is: it answers with what comes next."""

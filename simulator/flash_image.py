@@ -47,13 +47,6 @@ def make(folder: Path, image: Path) -> None:
     os.replace(half, image)
 
 
-def contains(image: Path, path: str) -> bool:
-    """True when the image has a file of this path."""
-    filesystem = _filesystem(bytearray(image.read_bytes()))
-    folder, _, name = path.rpartition("/")
-    return name in filesystem.listdir(folder or "/")
-
-
 def read(image: Path) -> dict[str, bytes]:
     """{path: content} of every file in an image."""
     filesystem = _filesystem(bytearray(image.read_bytes()))

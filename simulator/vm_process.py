@@ -27,14 +27,12 @@ def pause_s(lives: int) -> float:
 
 
 class VmProcess:
-    """rom: image of the modules. heap(): of the next boot, as the VM takes it, "96K". environment: of the boot.
+    """rom: image of the modules. heap: as the VM takes it, "96K". environment: of the boot.
 
     off: called when the process has ended. restarts: how often it was started again; cause: of the latest start.
     """
 
-    def __init__(
-        self, rom: Path, heap: Callable[[], str], environment: dict[str, str], log: Path, off: Callable[[], None]
-    ) -> None:
+    def __init__(self, rom: Path, heap: str, environment: dict[str, str], log: Path, off: Callable[[], None]) -> None:
         self._rom = rom
         self._heap = heap
         self._environment = environment
@@ -66,7 +64,7 @@ class VmProcess:
         with self._open_log() as log:
             self._process = process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "simulator.rom", str(self._rom)),
-                *("-X", f"heapsize={self._heap()}", str(_START)),
+                *("-X", f"heapsize={self._heap}", str(_START)),
                 cwd=_IMPORTS,
                 env={"PATH": os.environ.get("PATH", ""), **self._environment, "HALLSEAL_CAUSE": str(self.cause)},
                 stdin=asyncio.subprocess.DEVNULL,

@@ -48,7 +48,7 @@ def live(memory, log, cut_at=-1, share=0):
     """The flash of one life, lived to its end or to its cut."""
     flash = LoggedFlash(memory, log, cut_at, share)
     mount(flash, PROGRAM_BYTES, MTIME)
-    is_cut(flash, lambda: LIVES[NAME](Life(Bench(NAME), flash.mark)))
+    is_cut(flash, lambda: LIVES[NAME](Life(NAME, flash.mark)))
     return flash
 
 
@@ -76,7 +76,14 @@ class Cut:
 
     def __init__(self):
         self.memory = bytearray(BLOCKS * BLOCK_BYTES)
-        self._bench = Bench("after")  # other random numbers than the life had
+        self._bench = Bench("after", self._sealed)  # other random numbers than the life had
+        self._promises = None
+        self._places = {}  # of what was sealed since the cut
+
+    def _sealed(self, place, digest):
+        """Something is encrypted: never under key and IV of something else, of now or of before the cut."""
+        self._promises.check(place, digest)
+        assert self._places.setdefault(place, digest) == digest, "an IV comes back for other bytes"
 
     def boot(self):
         unmount()
@@ -86,12 +93,13 @@ class Cut:
 
     def judge(self, image, promises, number):
         """Raises whatever is wrong. number: of this cut; some are looked at more closely."""
+        self._promises, self._places = promises, {}
         self.memory[:] = image
         self.boot()
         check(self._bench, promises)
         if number % GO_ON_EVERY == 0:
             self._bench.tell_time()
-            go_on(self._bench, self.boot)
+            go_on(self._bench, promises, self.boot)
         if number % DAMAGE_EVERY == 0:
             self._damage(image, promises)
 
@@ -111,9 +119,9 @@ def cut():
     cuts, failures = 0, 0
     with open(LOG, "rb") as log:
         for number, halves, marks in states(log, image, FIRST, STEP):
-            promises.read(marks)
             cuts += 1
             try:
+                promises.read(marks)
                 one.judge(image, promises, cuts)
             except Exception as error:
                 failures += 1

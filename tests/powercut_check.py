@@ -3,11 +3,12 @@
 Runs on MicroPython, once for every cut.
 """
 
-from powercut_bench import fingerprint, is_program
+from powercut_bench import disclosed_digest, fingerprint, is_program
 
 from firmware import slot
 from firmware.tally import RATINGS, counts
-from protocol import cbor, command, rating, record, sealed_record, sign1
+from firmware.uplink import WINDOW
+from protocol import cbor, command, disclosure, heartbeat, rating, record, sealed_record, sign1
 
 
 class Promises:
@@ -15,9 +16,11 @@ class Promises:
 
     def __init__(self):
         self._read = 0
-        self.levels = {}  # rating -> [levels that may be on flash, the thanked one first]
+        self.given = {}  # rating -> [(level, digest of what it discloses) that may be on flash, the thanked one first]
         self.thanked = 0
+        self.presses = 0  # that were thanked for
         self.records = {}  # seq -> digest
+        self.hashes = {0: record.GENESIS_PREV}  # seq -> hash of the payload
         self.ivs = {}  # IV under its key -> digest
         self.newest = (0, b"")  # seq, last bytes
         self.receipted = 0
@@ -25,29 +28,37 @@ class Promises:
         self.settings = {"config": [0, 0], "roster": [0, 0]}  # [durable, may be durable]
 
     def read(self, marks):
-        """Take the marks that are new."""
-        for mark in marks[self._read :]:
-            word, *rest = cbor.decode(mark)
+        """Take the marks that are new. Raises AssertionError when the life itself broke a promise; once for each."""
+        while self._read < len(marks):
+            word, *rest = cbor.decode(marks[self._read])
+            self._read += 1
             getattr(self, "_" + word)(*rest)
-        self._read = len(marks)
 
-    def _begin(self, number, level):
-        known = self.levels.get(number, [])
-        self.levels[number] = known[:1] + [level] if known else [level]
+    def _begin(self, number, *one):
+        self.given[number] = self.given.get(number, [])[:1] + [one]
 
-    def _thank(self, number, level):
+    def _thank(self, number, *one):
         self.thanked = max(self.thanked, number)
-        self.levels[number] = [level]
+        self.presses += 1
+        self.given[number] = [one]
 
-    def _record(self, seq, iv, digest, end):
+    def _record(self, seq, payload_hash, iv, digest, end):
         self.records[seq], self.newest = digest, (seq, end)
+        self.hashes[seq] = payload_hash
         self.note(iv, digest)
+
+    def _sealed(self, place, digest):
+        self.note(place, digest)
 
     def _sent(self, iv, digest):
         self.note(iv, digest)
 
-    def note(self, iv, digest):
+    def check(self, iv, digest):
+        """Raises AssertionError when key and IV were used before, for anything else."""
         assert self.ivs.get(iv, digest) == digest, "an IV comes back for other bytes"
+
+    def note(self, iv, digest):
+        self.check(iv, digest)
         self.ivs[iv] = digest
 
     def _receipt(self, through):
@@ -76,7 +87,7 @@ def check(bench, promises):
     _check_records(bench, promises)
     number = counts(journal.tally)[RATINGS]
     assert promises.thanked <= number, "a thanked rating is lost"
-    assert number <= len(promises.levels), "a rating that nobody gave"
+    assert number <= len(promises.given), "a rating that nobody gave"
     assert device.owed() == journal.pending(), "a draft was not sealed"
     for name, version in (
         ("config", device.settings.get(command.VERSION)),
@@ -97,23 +108,27 @@ def _check_program(promises):
 
 def _check_records(bench, promises):
     """Everything without a receipt is whole, chained, signed by the device, and what it was when it was sent."""
-    journal, prev = bench.device.journal, None
+    journal = bench.device.journal
+    prev = promises.hashes[journal.through]
     number = counts(journal.state(journal.through)[1])[RATINGS]
     for seq in range(journal.through + 1, journal.head + 1):
         message = journal.message(seq)
         assert message, "a record is missing: %d" % seq
         iv, digest = fingerprint(message)
         assert promises.records.get(seq, digest) == digest, "a record was sent with other bytes"
-        assert promises.ivs.get(iv, digest) == digest, "an IV comes back for other bytes"
+        promises.check(iv, digest)
         signed = sealed_record.open(bench.pair.gateway, message)
         made = record.decode(signed.payload)
         assert (made.seq, made.stream) == (seq, journal.stream), "numbers"
-        assert prev is None or made.prev == prev, "the chain is broken"
+        assert made.prev == prev, "the chain is broken"
         prev = record.payload_hash(bench.suite, signed.payload)
         if made.kind == record.RATING:
             number += 1
+            given = promises.given.get(number, [])
             level = made.claims[rating.LEVEL]
-            assert level in promises.levels.get(number, []), "rating %d has another level" % number
+            assert [one for one in given if one[0] == level], "rating %d has another level" % number
+            shown = disclosed_digest(disclosure.check(bench.suite, signed.disclosures, made.digests))
+            assert (level, shown) in given, "rating %d has lost what it discloses" % number
     if journal.head > journal.through:
         assert sign1.verify(bench.suite, bench.pair.signing_public, signed), "the signature"
         assert prev == journal.head_hash, "the next record would break the chain"
@@ -133,8 +148,24 @@ def check_damaged(bench, promises, seq):
             assert number == seq, "a damaged record hides another: %d" % number
 
 
-def go_on(bench, reboot):
-    """The device goes on as if nothing had been: ratings, a receipt, a boot. reboot(): power off and on."""
+def _check_sent(bench, promises):
+    """What goes out now: a heartbeat that states the head, and records as they are and were."""
+    journal = bench.device.journal
+    beat, *records = bench.send()
+    assert len(records) == min(WINDOW, journal.pending()), "not all is sent"
+    for seq, message in enumerate(records, journal.through + 1):
+        assert message == journal.message(seq), "another record was sent"
+        promises.check(*fingerprint(message))
+    signed = sealed_record.open(bench.pair.gateway, beat)
+    assert sign1.verify(bench.suite, bench.pair.signing_public, signed), "the signature of a heartbeat"
+    claims = record.decode(signed.payload).claims
+    assert (claims[heartbeat.HEAD], claims[heartbeat.HEAD_HASH]) == (journal.head, journal.head_hash), "another head"
+    assert sum(claims[heartbeat.PRESSES]) >= promises.presses, "a press is forgotten"
+
+
+def go_on(bench, promises, reboot):
+    """The device goes on as if nothing had been: it sends; ratings, a receipt, a boot. reboot(): power off and on."""
+    _check_sent(bench, promises)
     device = bench.device
     head = device.journal.head
     for level in (5, 1):

@@ -1,10 +1,12 @@
 """Lives of a device that the power-cut campaign records, and what it has promised at each moment of them.
 
 A mark is CBOR [word, …]:
-    ["begin", n, level]       rating n may be on flash from now on, with this level
-    ["thank", n, level]       rating n was thanked for with this level
-    ["record", seq, iv, digest, end]  the record is durable and may be sent; end: its last bytes, to find it on flash
-    ["sent", iv, digest]         this was on the wire
+    ["begin", n, level, digest]  rating n may be on flash from now on, with this level; digest: of its redactable claims
+    ["thank", n, level, digest]  rating n was thanked for with this level and these
+    ["record", seq, hash, iv, digest, end]  the record is durable and may be sent; hash: what the next one carries as
+                              `prev`; end: its last bytes, to find it on flash
+    ["sent", iv, digest]      this was on the wire
+    ["sealed", place, digest] key and IV were used for this, a record, a draft or whatever it was
     ["receipt", through]      the gateway has said so; from now on the device may forget
     ["setting", name, version], and ["set", name, version] when that is durable
     ["program", sequence]        this release may run from now on, and ["runs", sequence] when no other may any more
@@ -12,20 +14,20 @@ A mark is CBOR [word, …]:
 
 import asyncio
 
-from powercut_bench import Sent, fingerprint, program
+from powercut_bench import Bench, disclosed_digest, fingerprint, program
 
 from firmware import trial
-from protocol import cbor, command, event, punch, rating, record
+from protocol import cbor, command, event, punch, rating, record, sealed_record
 
 ROSTER_OF = 12  # a roster takes a few writes
 
 
 class Life:
-    """bench: Bench. mark(bytes): see LoggedFlash."""
+    """seed: of its chance. mark(bytes): see LoggedFlash."""
 
-    def __init__(self, bench, mark):
-        self.bench = bench
+    def __init__(self, seed, mark):
         self._mark = mark
+        self.bench = Bench(seed, lambda place, digest: self.mark("sealed", place, digest))
         self._noted = 0
         self.ratings = 0
 
@@ -42,17 +44,19 @@ class Life:
         journal = self.bench.device.journal
         for seq in range(max(self._noted, journal.through) + 1, journal.head + 1):
             message = journal.message(seq)
+            payload = sealed_record.open(self.bench.pair.gateway, message).payload
             iv, digest = fingerprint(message)
-            self.mark("record", seq, iv, digest, message[-16:])
+            self.mark("record", seq, record.payload_hash(self.bench.suite, payload), iv, digest, message[-16:])
         self._noted = journal.head
 
     def keep(self, level, redactable=None):
         """A press: the draft of a rating, or its correction."""
         claims = {rating.WINDOW: "12", rating.OUTCOME: rating.RATED, rating.LEVEL: level, rating.MODE: rating.WALK_UP}
-        number = self.ratings + 1
-        self.mark("begin", number, level)
+        given = self.ratings + 1, level, disclosed_digest(redactable or {})
+        self.mark("begin", *given)
+        self.bench.device.presses[level - 1] += 1
         self.bench.device.keep(claims, redactable or {})
-        self.mark("thank", number, level)
+        self.mark("thank", *given)
 
     def seal(self):
         self.bench.device.seal()
@@ -76,11 +80,9 @@ class Life:
 
     def send(self):
         """What the uplink puts on the wire now."""
-        uplink, sent = self.bench.device.uplink, Sent()
-        uplink.heartbeat_due = True
-        asyncio.run(uplink._send(sent))
-        assert len(sent.messages) > 1, "a heartbeat, and what waits"
-        for message in sent.messages:
+        messages = self.bench.send()
+        assert len(messages) > 1, "a heartbeat, and what waits"
+        for message in messages:
             self.mark("sent", *fingerprint(message))
 
     def receipt(self, through):

@@ -15,8 +15,9 @@ from firmware import crash, schedule
 from firmware.buttons import STUCK_MS
 from firmware.journal import BLOCK_BYTES, JournalFull
 from firmware.self_check import BUTTONS, CLOCK, DISPLAY, FLASH, FLASH_LOW_BYTES, LID, LINK, SENSOR, names
+from firmware.twin_file import TwinFile
 from firmware.wall_clock import GUESS_STEP_S
-from protocol import command, event, heartbeat, rating, record, sealed_record
+from protocol import command, event, heartbeat, rating, record, sealed_record, topic
 
 RATED = {rating.WINDOW: "01", rating.OUTCOME: rating.RATED, rating.LEVEL: 5, rating.MODE: rating.WALK_UP}
 QUOTA_BYTES = 4 * BLOCK_BYTES
@@ -359,6 +360,28 @@ def hall_config(version=1, **more):
     config = {command.VERSION: version, command.PLACE: "01", command.LANGUAGE: "zh", command.BRIGHTNESS: 128}
     config |= {command.RATING_TIMEOUT_S: 60, command.HEARTBEAT_S: 300}
     return config | {getattr(command, name): value for name, value in more.items()}
+
+
+@timeless
+async def test_a_flash_that_does_not_keep_the_settings_is_shown_as_what_it_is_and_breaks_no_link(monkeypatch):
+    def fail(*_):
+        raise OSError(5)
+
+    bench = Bench().boot()
+    broker = online(bench)
+    bench.tell_time()
+    await until(lambda: bench.device.online, 30)
+    bench.deliver = lambda message: broker.send(topic.down(bench.who.hall, bench.who.device), message)
+    with monkeypatch.context() as failing:
+        failing.setattr(TwinFile, "store", fail)
+        bench.send(command.CONFIG, hall_config(PLACE="07"))
+        await asyncio.sleep(10)
+        assert bench.device.settings.get(command.VERSION) == 0 and bench.device.inbox.dropped == 1
+        assert await bench.device.app.check.faults() == FLASH
+    assert (bench.device.online, bench.device.uplink.error, len(broker.dialled)) == (True, "", 1)
+    bench.send(command.CONFIG, hall_config(PLACE="07"))  # it is offered again, for the heartbeat tells of none
+    await asyncio.sleep(10)
+    assert bench.device.place == "07" and await bench.device.app.check.faults() == 0
 
 
 def openings(bench):

@@ -44,7 +44,7 @@ class Desk:
 
     def __init__(self, clock=None, counter=0, channel=None):
         self.commands, self.receipts = [], []
-        self.failing = False
+        self.failing = None
         self.inbox = Inbox(
             DOWN,
             channel or PAIR.channel("device"),
@@ -57,7 +57,7 @@ class Desk:
 
     def obey(self, found):
         if self.failing:
-            raise MemoryError()
+            raise self.failing()
         self.commands.append(found)
 
     def take(self, message, on_topic=DOWN, retained=False):
@@ -212,11 +212,11 @@ def test_a_message_that_is_cut_or_has_one_wrong_bit_is_refused():
 
 def test_what_does_not_fit_the_heap_is_dropped_and_the_next_one_is_taken():
     desk = Desk()
-    desk.failing = True
+    desk.failing = MemoryError
     rows = [[slot, f"S{slot:03}", "王琳"] for slot in range(120)]
     roster = {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows}
     assert refuses(desk, sealed(a_command(1, command.ROSTER, roster)))
-    desk.failing = False
+    desk.failing = None
     desk.take(sealed(a_command(2)))
     desk.take(receipt.seal(PAIR.gateway, receipt.Receipt(STREAM, 1, [], 1)))
     assert desk.believed() == 2
@@ -241,6 +241,16 @@ def test_a_roster_too_large_to_open_takes_no_counter():
     assert refuses(desk, sealed(a_command(9, command.ROSTER, {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows})))
     short = sealed(a_command(9, command.ROSTER, {command.ROSTER_VERSION: 1, command.STAFF_ROWS: rows[:9]}))
     assert not refuses(desk, short)
+
+
+def test_a_command_that_the_flash_does_not_keep_is_counted_and_ends_no_link():
+    desk = Desk()
+    desk.failing = OSError
+    roster = {command.ROSTER_VERSION: 1, command.STAFF_ROWS: []}
+    assert refuses(desk, sealed(a_command(1, command.ROSTER, roster))) and desk.inbox.broken
+    desk.failing = None
+    assert not refuses(desk, sealed(a_command(2))) and desk.inbox.broken  # that one was not for the flash
+    assert not refuses(desk, sealed(a_command(3, command.ROSTER, roster))) and not desk.inbox.broken
 
 
 # --- receipts

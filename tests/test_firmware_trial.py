@@ -10,6 +10,8 @@ from updating_device import FILES, bundle_of, notice_of
 from virtual_time import timeless, until
 
 from firmware import slot, trial, update
+from firmware.journal import JournalFull
+from firmware.recorder import Recorder
 from firmware.self_check import DISPLAY
 from protocol import command, event, heartbeat, record, sealed_record
 from simulator.desk_board import Reset
@@ -229,6 +231,82 @@ async def test_the_receipt_of_an_older_record_proves_nothing():
     bench.receipt(bench.device.journal.head - 1)
     await asyncio.sleep(60)
     assert bench.device.pointer.state == slot.TRIAL
+
+
+def crammed(*_):
+    raise JournalFull()
+
+
+@timeless
+@pytest.mark.parametrize("error", [JournalFull, OSError])
+async def test_a_program_that_cannot_record_anything_is_never_confirmed(error, monkeypatch):
+    def record_nothing(*_):
+        raise error()
+
+    bench = started()
+    offer(bench)
+    fetch(bench)
+    await until(lambda: dies(bench), 60)
+    monkeypatch.setattr(Recorder, "record", record_nothing)
+    for _ in (1, 2, 3):
+        restart(bench)
+        await receipted(bench)  # of what the old program had recorded
+        await until(lambda: dies(bench), trial.TRIAL_MS / 1000 + 10)
+    pointer = restart(bench)
+    assert (pointer.active, pointer.refused, slot.REASONS[pointer.reason]) == (0, 6, "receipt")
+
+
+@timeless
+async def test_a_trial_whose_boot_could_not_be_recorded_needs_the_receipt_of_another_record_of_its_own(monkeypatch):
+    bench = started()
+    offer(bench)
+    fetch(bench)
+    await until(lambda: dies(bench), 60)
+    head = bench.device.journal.head
+    with monkeypatch.context() as full:
+        full.setattr(Recorder, "record", crammed)
+        restart(bench)
+        await receipted(bench)
+        await asyncio.sleep(10)
+    await asyncio.sleep(10)
+    own = bench.device.journal.head
+    assert own > head and bench.device.pointer.state == slot.TRIAL
+    assert bench.claims(record.EVENT)[0][event.CODE] == event.BOOT
+    bench.receipt(own)
+    await asyncio.sleep(10)
+    assert slot.load(bench.who.root).state == slot.CONFIRMED and told(bench) == [[event.UPDATE_CONFIRMED, 6, ""]]
+
+
+@timeless
+async def test_a_confirmation_that_cannot_be_recorded_is_none(monkeypatch):
+    bench = await installed()
+    monkeypatch.setattr(Recorder, "record", crammed)
+    await receipted(bench)
+    await asyncio.sleep(60)
+    assert slot.load(bench.who.root).state == slot.TRIAL
+    monkeypatch.undo()
+    await asyncio.sleep(10)
+    assert slot.load(bench.who.root).state == slot.CONFIRMED and told(bench) == [[event.UPDATE_CONFIRMED, 6, ""]]
+
+
+@timeless
+async def test_what_was_given_up_is_told_as_soon_as_the_journal_takes_it_and_the_next_one_is_taken(monkeypatch):
+    bench = await installed()
+    for _ in range(3):
+        bench.cut_power()
+        with monkeypatch.context() as full:
+            full.setattr(Recorder, "record", crammed)
+            restart(bench)
+            await asyncio.sleep(5)
+    bench.tell_time()
+    offer(bench, sequence=7)
+    assert beat(bench) == [0, None, None, 6]
+    await asyncio.sleep(90)
+    assert told(bench)[-1] == [event.UPDATE_REVERTED, 6, "crash"]
+    offer(bench, sequence=7)
+    assert beat(bench) == [0, 7, 0, 6]
+    await asyncio.sleep(90)
+    assert [one[0] for one in told(bench)].count(event.UPDATE_REVERTED) == 1
 
 
 @timeless

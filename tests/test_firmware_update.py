@@ -146,10 +146,54 @@ def test_the_same_notice_again_keeps_what_is_fetched_and_a_newer_one_begins_anew
     device = noticed()
     device.update.on_chunk(6, 0, BUNDLE[:100])
     device.update.on_notice(notice_of(SUITE, BUNDLE, labels=HOLDERS))
-    device.update.on_notice(notice_of(SUITE, b"other", sequence=5))
     assert (device.update.notice.sequence, device.update.at) == (6, 100)
     device.update.on_notice(notice_of(SUITE, BUNDLE, sequence=9))
     assert (device.update.notice.sequence, device.update.at, device.events) == (9, 0, [])
+
+
+def test_another_release_that_is_no_newer_than_what_is_fetched_is_refused_and_fetching_goes_on():
+    for content, sequence in ((b"other", 5), (BUNDLE, 5), (b"other", 6)):
+        device = noticed()
+        device.update.on_chunk(6, 0, BUNDLE[:100])
+        for _ in range(2):  # told once
+            device.update.on_notice(notice_of(SUITE, content, sequence=sequence))
+        assert device.events == [[REFUSED, sequence, "sequence"]] and device.pointer.refused == 0
+        assert (device.update.notice.sequence, device.update.at) == (6, 100)
+        device.feed(BUNDLE)
+        assert device.install()
+
+
+def test_what_a_failing_flash_took_of_a_chunk_is_not_asked_for_again():
+    device = noticed()
+    device.update.on_chunk(6, 0, BUNDLE[:100])
+    path, size = device.root + "/update", 100
+    for taken in (0, 40):  # nothing, or a part of it
+        failed = Torn(path, BUNDLE[size : size + taken])
+        update.open = failed.open
+        try:
+            device.update.on_chunk(6, size, BUNDLE[size : size + 100])
+        except OSError:
+            failed.told = True
+        finally:
+            del update.open
+        size += taken
+        assert failed.told and device.update.at == size
+    device.feed(BUNDLE)
+    assert device.install()
+
+
+class Torn:
+    """A file that takes a part of what is written, and fails."""
+
+    def __init__(self, path, part):
+        self._path, self._part = path, part
+        self.told = False
+
+    def open(self, path, mode):
+        assert (path, mode) == (self._path, "ab")
+        with open(path, mode) as file:
+            file.write(self._part)
+        raise OSError(5)
 
 
 def test_what_was_installed_is_not_fetched_again_by_what_a_power_cut_left():
@@ -221,6 +265,17 @@ def test_a_bundle_that_the_flash_has_no_room_for_is_refused():
         device.update.on_notice(notice_of(SUITE, BUNDLE))
         assert (device.update.notice is not None) == fits
         assert fits or refuses(device, "oversize")
+
+
+def test_a_program_that_the_heap_cannot_hold_is_refused_before_anything_is_fetched():
+    needed = (update.MEMORY_PERCENT * len(BUNDLE) + 99) // 100
+    for free_heap, fits in ((needed, True), (needed - 1, False), (0, False)):
+        device = a_device()
+        device.free_heap = free_heap
+        device.update.on_notice(notice_of(SUITE, BUNDLE))
+        assert (device.update.notice is not None) == fits
+        assert fits or refuses(device, "memory")
+        assert slot.load(device.root).refused == (0 if fits else 6)
 
 
 def test_the_room_of_the_program_that_it_will_replace_counts():

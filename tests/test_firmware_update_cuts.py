@@ -47,6 +47,6 @@ def test_a_power_cut_boots_the_old_program_or_the_new_one(micropython: str, tmp_
 
 def test_a_slot_that_is_switched_before_the_digest_is_checked_is_found(micropython: str, tmp_path: Path) -> None:
     """The same campaign, with that fault planted: a program boots that nobody has signed."""
-    done = cuts(micropython, tmp_path, CUT_FIRST=0, CUT_STEP=1, CUT_SHARES="0,1,2", FAULT="hasty")
+    done = cuts(micropython, tmp_path, CUT_FIRST=0, CUT_STEP=1, CUT_SHARES="0,1,2", FAULT="digest")
     assert done.returncode != 0 and "cases=" not in done.stdout
     assert re.search(r"AssertionError: .*'5'", done.stdout + done.stderr), done.stdout + done.stderr

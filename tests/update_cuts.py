@@ -2,7 +2,8 @@
 
 Runs on the MicroPython VM; test_firmware_update_cuts.py starts it. Settings of the environment: FACTORY, folder of the
 host with the program that the board was delivered with; PROGRAMS, three modules of each other one as hex, "5:…";
-CUT_FIRST, CUT_STEP, CUT_SHARES as in journal_cuts.py; FAULT, "hasty" to plant one. Ends with "cases=N booted WORD=N …".
+CUT_FIRST, CUT_STEP, CUT_SHARES as in journal_cuts.py; FAULT, one of powercut_plant.py. Ends with "cases=N booted WORD=N
+…".
 
 Three releases are offered one after the other: 5, whose bytes on the way are not those that were signed; 6, which
 proves itself; 7, which never gets a receipt. Each is a stage, and begins with the flash that the one before has left.
@@ -11,12 +12,13 @@ proves itself; 7, which never gets a receipt. Each is a stage, and begins with t
 import os
 import sys
 
+import powercut_plant
 import vfs
 from flash_root import BLOCK_BYTES, NorFlash, is_cut, mount, unmount
 from suites import device_suite
 from updating_device import Rebooted, UpdatingDevice, bundle_of, notice_of
 
-from firmware import bundle, loader, slot, trial, update
+from firmware import loader, slot, trial
 from firmware.self_check import report
 from protocol import event
 
@@ -41,24 +43,6 @@ def programs():
 BUNDLES = programs()
 NOTICES = {sequence: notice_of(SUITE, BUNDLES[sequence], sequence) for sequence in (6, 7)}
 NOTICES[5] = notice_of(SUITE, BUNDLES[5][:-1] + b"?", 5)
-
-
-def hasty(self, faults):
-    """install() with a fault: the pointer changes before the digest is looked at."""
-    device, notice, found = self._device, self.notice, []
-    yield from self._unpack()
-    device.pointer.try_out(notice.sequence, faults)
-    slot.store(device.root, device.pointer)
-    yield from bundle.digest(self._path, found)
-    if found[0] != notice.digest:
-        device.pointer.revert()
-        device.pointer.confirm()
-        slot.store(device.root, device.pointer)
-        self.refuse("digest")
-        return
-    report(device, event.UPDATE_INSTALLED, notice.sequence)
-    self._drop()
-    device.reset()
 
 
 def boot():
@@ -153,8 +137,8 @@ def cut(memory, before, sequence, at, share):
 def main():
     memory, before = bytearray(BLOCKS * BLOCK_BYTES), bytearray(BLOCKS * BLOCK_BYTES)
     booted, cases = {}, 0
-    if os.getenv("FAULT") == "hasty":
-        update.Update.install = hasty
+    if os.getenv("FAULT"):
+        powercut_plant.plant(os.getenv("FAULT"))
     shares = [int(number) for number in os.getenv("CUT_SHARES").split(",")]
     fresh(memory)
     for sequence in (5, 6, 7):

@@ -57,6 +57,7 @@ class UpdatingDevice:
         self.events, self.full = [], False
         self.time_s, self.source = NOW_S, GATEWAY_TIME
         self.keys = publics(suite)
+        self.free_heap = 1000000
         self.unused = self.waiting = 0  # of the journal: what it could still take, and how many records wait
         self.boot()
 
@@ -74,6 +75,9 @@ class UpdatingDevice:
 
     def free_flash_bytes(self):
         return self.free_bytes
+
+    def free_heap_bytes(self):
+        return self.free_heap
 
     def unused_bytes(self):
         return self.unused
