@@ -26,8 +26,8 @@ if __name__ == "__main__":
 
 import vector_files  # noqa: E402
 
-# Less than what 96 KiB of a board are to this VM, whose words have 64 bits (165, see test_firmware_budget.py): tests lie
-# in the heap as well. A module that holds more at once (a big file of public vectors) names its own HEAP_KIB.
+# Less than what 96 KiB of a board are to this VM with its 64-bit words (165, see test_firmware_budget.py): tests lie in
+# the heap as well. A module that holds more at once (a big file of public vectors) names its own HEAP_KIB.
 HEAP_KIB = 128
 TIMEOUT_S = 120
 
