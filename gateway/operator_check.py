@@ -11,7 +11,8 @@ from typing import NamedTuple
 from gateway.operator_log import CHECKPOINT, EMPTY, NOTHING, Head, Line
 
 # The shortest time that a log must be kept (Cybersecurity Law of China, article 21: six months). A checkpoint that
-# removed younger lines hides something.
+# removed younger lines hides something. What it says of their age is worth nothing; that the first line which stayed is
+# that old, and came after them, is in the chain: a compaction always leaves such a line (gateway.operator_checkpoint).
 KEPT_S_MIN = 183 * 24 * 3600
 # After these, more of them say nothing new.
 FINDINGS_MAX = 20
@@ -34,13 +35,13 @@ class _Start(NamedTuple):
     stated: Line
 
 
-def check(lines: Iterable[Line], heads: Sequence[Head] = ()) -> tuple[Head, list[Finding]]:
-    """(the log's head, findings by line number). lines: ascending by number. heads: kept elsewhere.
+def check(lines: Iterable[Line], heads: Sequence[Head], now_s: int) -> tuple[Head, list[Finding]]:
+    """(the log's head, findings by line number). lines: ascending by number. now_s: hall time.
 
-    No finding: the chain holds, from its first line or its last checkpoint on, and every head stands in it.
-    At most FINDINGS_MAX findings.
+    heads: kept elsewhere, in the last KEPT_S_MIN. No finding: the chain holds, from its first line or its last
+    checkpoint on, and every head stands in it. At most FINDINGS_MAX findings.
     """
-    walk = _Walk({head.number: head.hash for head in heads})
+    walk = _Walk({head.number: head.hash for head in heads}, now_s)
     for line in lines:
         walk.take(line)
     walk.end()
@@ -50,10 +51,14 @@ def check(lines: Iterable[Line], heads: Sequence[Head] = ()) -> tuple[Head, list
 class _Walk:
     """One way along the chain; in memory is only what the next line is held against."""
 
-    def __init__(self, heads: dict[int, bytes]) -> None:
+    def __init__(self, heads: dict[int, bytes], now_s: int) -> None:
         self.last = EMPTY
         self.findings: list[Finding] = []
         self._heads = heads
+        self._now_s = now_s
+        # When the newest checkpoint was written, at the latest: whoever forges one may date it at will, but not the
+        # lines that the gateway writes after it.
+        self._written_s = now_s
         self._first: Line | None = None
         self._start: _Start | None = None
 
@@ -76,8 +81,10 @@ class _Walk:
         known = self._heads.pop(line.number, None)
         if known is not None and known != line.hash:
             self._find(line.number, "head", f"line {line.number} is another than the one whose hash was kept elsewhere")
-        if line.action == CHECKPOINT:
-            self._start = _start_of(line) or self._start
+        if line.action == CHECKPOINT and (start := _start_of(line)) is not None:
+            self._start, self._written_s = start, self._now_s
+        if isinstance(line.at_s, int):
+            self._written_s = min(self._written_s, line.at_s)
         self.last = Head(line.number, line.hash)
 
     def _missing(self, first: int, last: int) -> None:
@@ -105,14 +112,22 @@ class _Walk:
             self._find(first.number, "chain", f"line {first.number} does not follow what a checkpoint removed")
         elif first.number <= self._start.through:
             self._find(first.number, "checkpoint", f"line {first.number} stands where a checkpoint has removed lines")
-        known = self._heads.get(self._start.through, self._start.hash)
-        stated = self._start.stated
-        if known != self._start.hash:
-            words = f"line {stated.number}: a checkpoint over another log than the one whose hash was kept elsewhere"
-            self._find(stated.number, "head", words)
-        if stated.at_s - self._start.until_s < KEPT_S_MIN:
-            words = f"line {stated.number}: a checkpoint that removed lines before their time"
-            self._find(stated.number, "checkpoint", words)
+        self._check_removed(self._start, first)
+
+    def _check_removed(self, start: _Start, first: Line) -> None:
+        """What a checkpoint removed was old, and no line whose head was kept of late."""
+        number = start.stated.number
+        if self._heads.get(start.through, start.hash) != start.hash:
+            words = f"line {number}: a checkpoint over another log than the one whose hash was kept elsewhere"
+            self._find(number, "head", words)
+        stayed_s = first.at_s if isinstance(first.at_s, int) else self._now_s
+        if self._written_s - max(start.until_s, stayed_s) < KEPT_S_MIN:
+            words = f"line {number}: a checkpoint that removed lines before their time"
+            self._find(number, "checkpoint", words)
+        removed = max((number for number in self._heads if 0 < number <= start.through), default=0)
+        if removed:
+            words = f"line {removed} was removed, and its hash was kept elsewhere: in the last six months it may not go"
+            self._find(removed, "removed", words)
 
 
 def _is_itself(line: Line) -> bool:

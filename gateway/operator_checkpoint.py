@@ -15,13 +15,17 @@ LINES_MAX = 10_000
 
 
 def compact(connection: Connection, now_s: int) -> int:
-    """Remove lines older than KEPT_S, after a checkpoint line; how many went. In a job of the ledger's writer."""
+    """Remove lines older than KEPT_S, after a checkpoint line; how many went. In a job of the ledger's writer.
+
+    The newest of the old lines stays: its time, under the chain's hashes, proves the age of those before it.
+    """
     table = schema.operator_action
     young = connection.execute(select(func.min(table.c.number)).where(table.c.at_s > now_s - KEPT_S)).scalar()
     first, last = connection.execute(select(func.min(table.c.number), func.max(table.c.number))).one()
     if first is None:
         return 0
-    through = min(young - 1 if young is not None else last, first + LINES_MAX - 1)
+    newest_old = young - 1 if young is not None else last
+    through = min(newest_old - 1, first + LINES_MAX - 1)
     count: int = through - first + 1
     if count < LINES_MIN:
         return 0

@@ -26,7 +26,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", finish:
         description="Finds lines that were changed, moved, inserted or removed. The last ones only against a head that "
         "was kept elsewhere: the central system has one for each batch.",
     )
-    shown = "kept elsewhere; may be given several times"
+    shown = "kept elsewhere in the last six months; may be given several times"
     check.add_argument("--head", type=_head, action="append", default=[], metavar="NUMBER:HASH", help=shown)
     finish(check, _check)
     listing = actions.add_parser("list", help="lines in their order")
@@ -46,7 +46,8 @@ def _head(text: str) -> Head:
 
 
 def _check(loaded: GatewayConfiguration, options: argparse.Namespace) -> int:
-    head, findings = ledger_file.look(loaded.store.ledger, lambda connection: _whole(connection, options.head))
+    now_s = loaded.clock.now_s()
+    head, findings = ledger_file.look(loaded.store.ledger, lambda connection: _whole(connection, options.head, now_s))
     for finding in findings:
         print(finding.words)
     if findings:
@@ -58,10 +59,10 @@ def _check(loaded: GatewayConfiguration, options: argparse.Namespace) -> int:
     return 0
 
 
-def _whole(connection: Connection, heads: Sequence[Head]) -> tuple[Head, list[Finding]]:
+def _whole(connection: Connection, heads: Sequence[Head], now_s: int) -> tuple[Head, list[Finding]]:
     """All lines as of one moment, while the gateway may add more, or remove the oldest."""
     connection.exec_driver_sql("BEGIN")
-    return operator_check.check(operator_log.all_lines(connection), heads)
+    return operator_check.check(operator_log.all_lines(connection), heads, now_s)
 
 
 def _list(loaded: GatewayConfiguration, options: argparse.Namespace) -> int:

@@ -36,13 +36,16 @@ def fill(ledger, count=LINES, at_s=MORNING_S, step_s=60):
     return heads
 
 
-def checked(path, heads=()):
-    return ledger_file.look(path, lambda connection: check(operator_log.all_lines(connection), heads))
+LATER_S = MORNING_S + 100 * 366 * 24 * 3600  # no line is younger
 
 
-def found(path, heads=()):
+def checked(path, heads=(), now_s=LATER_S):
+    return ledger_file.look(path, lambda connection: check(operator_log.all_lines(connection), heads, now_s))
+
+
+def found(path, heads=(), now_s=LATER_S):
     """[(line, code)] of a check."""
-    return [(one.number, one.code) for one in checked(path, heads)[1]]
+    return [(one.number, one.code) for one in checked(path, heads, now_s)[1]]
 
 
 def rows_of(path):
@@ -241,13 +244,13 @@ def compact(ledger, now_s):
 
 def test_what_is_too_old_leaves_behind_a_line_that_says_so_and_the_chain_holds(ledger, tmp_path):
     now_s = old_log(ledger)
-    fill(ledger, 5, now_s)
-    count = operator_checkpoint.LINES_MIN + 10
+    heads = fill(ledger, 5, now_s)
+    count = operator_checkpoint.LINES_MIN + 9
     assert compact(ledger, now_s + 301) == count
-    head, findings = checked(tmp_path / "ledger.db")
-    assert (head.number, findings) == (count + 6, [])
+    head, findings = checked(tmp_path / "ledger.db", heads, now_s + 301)
+    assert (head.number, findings) == (count + 7, [])
     rows = rows_of(tmp_path / "ledger.db")
-    assert [row[0] for row in rows] == list(range(count + 1, count + 7))
+    assert [row[0] for row in rows] == list(range(count + 1, count + 8)), "the newest old line stays, as a witness"
     stated = json.loads(rows[-1][5])
     assert stated == {"through": count, "hash": rows[0][6].hex(), "until_s": MORNING_S, "lines": count}
     assert compact(ledger, now_s + 301) == 0
@@ -294,18 +297,54 @@ def test_a_checkpoint_over_young_lines_or_another_log_is_found(ledger, tmp_path)
     path = tmp_path / "ledger.db"
 
     def forge(at_s, digest):
-        stated = {"through": 3, "hash": digest.hex(), "until_s": heads[2].number and MORNING_S + 180, "lines": 3}
+        stated = {"through": 3, "hash": digest.hex(), "until_s": MORNING_S + 180, "lines": 3}
         change(path, "DELETE FROM operator_action WHERE number <= 3 OR action = 'checkpoint'")
         note = Note("gateway", operator_log.CHECKPOINT, "", stated)
         ledger.write(lambda connection: append_all(connection, at_s, [note])).result()
 
     forge(MORNING_S + 600, heads[2].hash)
     assert found(path) == [(6, "checkpoint")]
-    forge(MORNING_S + 180 + KEPT_S_MIN, heads[2].hash)
-    assert found(path, heads[2:]) == []
-    assert found(path, [Head(3, b"\x11" * 32)]) == [(6, "head")]
-    forge(MORNING_S + 180 + KEPT_S_MIN, b"\x11" * 32)
+    forge(MORNING_S + 240 + KEPT_S_MIN, heads[2].hash)
+    assert found(path, heads[3:]) == []
+    assert found(path, heads) == [(3, "removed")]
+    assert found(path, [Head(3, b"\x11" * 32)]) == [(3, "removed"), (6, "head")]
+    forge(MORNING_S + 240 + KEPT_S_MIN, b"\x11" * 32)
     assert found(path)[0] == (4, "chain")
+
+
+def forge_checkpoint(ledger, path, head, at_s, until_s):
+    """Who can write to the ledger's file removes the lines up to `head`, behind a checkpoint with the true hash."""
+    stated = {"through": head.number, "hash": head.hash.hex(), "until_s": until_s, "lines": head.number}
+    note = Note("gateway", operator_log.CHECKPOINT, "", stated)
+    ledger.write(lambda connection: append_all(connection, at_s, [note])).result()
+    change(path, f"DELETE FROM operator_action WHERE number <= {head.number}")
+
+
+LONG_AGO_S = MORNING_S - 6 * 366 * 24 * 3600
+
+
+def test_a_checkpoint_that_lies_about_the_age_of_what_it_removed_is_found(ledger, tmp_path):
+    heads, path = fill(ledger), tmp_path / "ledger.db"
+    forge_checkpoint(ledger, path, heads[4], MORNING_S + 3600, until_s=LONG_AGO_S)
+    assert found(path) == [(13, "checkpoint")]
+    assert found(path, heads[5:]) == [(13, "checkpoint")]
+
+
+def test_a_checkpoint_that_is_dated_ahead_is_found_by_the_clock_and_by_what_follows_it(ledger, tmp_path):
+    heads, path = fill(ledger), tmp_path / "ledger.db"
+    forge_checkpoint(ledger, path, heads[4], MORNING_S + 2 * KEPT_S_MIN, until_s=LONG_AGO_S)
+    assert found(path, heads[5:], now_s=MORNING_S + 7200) == [(13, "checkpoint")]
+    fill(ledger, 1, MORNING_S + 7200)  # the gateway goes on
+    assert found(path, heads[5:]) == [(13, "checkpoint")]
+
+
+def test_all_lines_removed_behind_one_that_is_dated_back_are_found_by_any_head_of_them(ledger, tmp_path):
+    heads, path = fill(ledger), tmp_path / "ledger.db"
+    fill(ledger, 1, LONG_AGO_S)
+    forge_checkpoint(ledger, path, heads[-1], MORNING_S + 3600, until_s=LONG_AGO_S)
+    assert found(path, now_s=MORNING_S + 7200) == [], "the file alone proves little"
+    for head in heads:
+        assert found(path, [head], MORNING_S + 7200) == [(head.number, "removed")]
 
 
 # --- The ledger that had no such log.
