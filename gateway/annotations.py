@@ -130,12 +130,14 @@ def standing(history: Sequence[Annotation]) -> Annotation | None:
 
 
 def not_adopted(connection: Connection) -> dict[str, int]:
-    """Ratings that are not adopted now, by device."""
+    """Ratings of the ledger that are not adopted now, by device; what was said of removed ones counts no more."""
     mark, later = schema.annotation, schema.annotation.alias("later")
     taken_back = select(later.c.number).where(
         later.c.kind.in_([NOT_ADOPTED, ADOPTED]), later.c.record == mark.c.record, later.c.number > mark.c.number
     )
-    query = select(mark.c.device, func.count()).where(mark.c.kind == NOT_ADOPTED, ~taken_back.exists())
+    present = mark.join(schema.record, schema.record.c.id == mark.c.record)
+    mine = (mark.c.kind == NOT_ADOPTED) & ~taken_back.exists()
+    query = select(mark.c.device, func.count()).select_from(present).where(mine)
     return {row[0]: row[1] for row in connection.execute(query.group_by(mark.c.device))}
 
 

@@ -19,7 +19,10 @@ def _no_clock(facts: RecordFacts) -> bool:
 
 
 def _clock_ahead(facts: RecordFacts) -> bool:
-    return facts.record.coarse_s > facts.received_s + CLOCK_TOLERANCE_S
+    """A punch states its second in clear; of anything else the quarter of an hour must begin too late."""
+    exact_s = facts.record.claims.get(punch.TIME) if facts.record.kind == PUNCH else 0
+    stated_s = max(facts.record.coarse_s, exact_s if isinstance(exact_s, int) else 0)
+    return stated_s > facts.received_s + CLOCK_TOLERANCE_S
 
 
 def _before_build(facts: RecordFacts) -> bool:

@@ -8,7 +8,7 @@ from sealing_device import MORNING_S, SUITE
 from sqlalchemy import insert
 from web_hall import AUDIT_TOKEN, BUSINESS_TOKEN, SUPERVISOR_TOKEN, TECHNICIAN_TOKEN, WebHall
 
-from gateway import annotations, marks, schema
+from gateway import annotations, marks, retention, schema, timeseries
 from gateway.annotations import Annotation
 from gateway.marks import MarkRefused
 from gateway.tokens import ApiTokens
@@ -365,6 +365,20 @@ def test_unknown_records_and_events_are_never_marked_by_the_way(hall):
     hall.take(device.event(event.BOOT))
     mark(hall, 2, MISTAKEN)
     assert {row["record"] for row in hall.rows(schema.annotation)} == {2}
+
+
+def test_a_rating_that_retention_took_away_counts_as_not_adopted_nowhere(hall):
+    for seq in (2, 3, 4):
+        mark(hall, seq, MISTAKEN)
+    hall.project()
+    hall.ledger.write(lambda connection: retention.remove_records(connection, "ratings", 3, 1)).result()
+    hall.timeseries.remove(record.RATING, MORNING_S + 900)
+    hall.timeseries.write_batch([timeseries.point_of(one) for one in hall.ledger.records_after(3, 100)])
+    seen = counted(hall)
+    assert seen["annotations"]["not_adopted"] == 1
+    assert seen["by_device"]["e-001"]["not_adopted"]["ledger"] == 1
+    mark(hall, 4, UNDO)
+    assert counted(hall)["by_device"]["e-001"]["not_adopted"]["ledger"] == 0
 
 
 def test_what_was_said_of_a_point_goes_with_it_and_nothing_else(hall):

@@ -220,6 +220,26 @@ def test_a_back_dated_punch_contradicts_its_signed_quarter_of_an_hour(tmp_path):
     hall.stop()
 
 
+@pytest.mark.parametrize(("ahead_s", "flagged"), [(0, False), (300, False), (301, True), (899, True), (900, True)])
+def test_a_punch_is_held_against_the_clock_by_its_second(tmp_path, ahead_s, flagged):
+    now_s = MORNING_S // 900 * 900 + 450
+    hall = GatewayHall(tmp_path, [("c-001", "clock")])
+    hall.real.now_s = now_s
+    clock = hall.devices["c-001"]
+    hall.take(clock.opened(at_s=now_s), clock.punch("S001", now_s + ahead_s))
+    assert ("clock_ahead" in hall.records()[-1].flags) == flagged
+    hall.stop()
+
+
+@pytest.mark.parametrize(("into_s", "flagged"), [(0, True), (599, True), (600, False), (899, False)])
+def test_a_rating_is_held_against_the_clock_by_its_quarter_of_an_hour(into_s, flagged):
+    """The exact time is the reviewer's: a rating of the next quarter is ahead once that begins beyond the tolerance."""
+    quarter_s = MORNING_S // 900 * 900
+    made = a_rating(5, None, None, None, rating.WALK_UP, "01", 1, age_s=-900)
+    found = rules.flags(RecordFacts(made, DEVICE, quarter_s + into_s, {}, HallFacts()))
+    assert ("clock_ahead" in found) == flagged
+
+
 def test_of_a_time_that_cannot_be_nobody_says_how_late_it_is(tmp_path):
     hall = GatewayHall(tmp_path, [("c-001", "clock")])
     clock = hall.devices["c-001"]
