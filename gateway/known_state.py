@@ -25,7 +25,8 @@ MACHINE = "machine"
 # 64 bits tell two keys of a hall apart; whoever wants all 256 has the key's file.
 FINGERPRINT_BYTES = 8
 
-_DEVICE, _KEY, CONFIGURATION = "device/", "key/", "configuration"
+_DEVICE, _FILE, _KEY, CONFIGURATION = "device/", "file/", "key/", "configuration"
+ITEMS, REVOCATIONS = "items.csv", "evidence.crl"
 ROSTER = "roster.json"  # no device's name: it holds a dot
 _STATUS_ACTIONS = {ACTIVE: APPROVE, PENDING_STATUS: PENDING}
 State = Mapping[str, str]
@@ -62,6 +63,11 @@ def of_roster(roster: Roster) -> dict[str, State]:
 def of_keys(publics: Mapping[str, bytes]) -> dict[str, State]:
     """State of the gateway's keys, by subject. publics: public bytes by the name of the key."""
     return {_KEY + name: {"fingerprint": fingerprint(public)} for name, public in publics.items()}
+
+
+def of_files(digests: Mapping[str, str]) -> dict[str, State]:
+    """State of files that are told by their digest alone. digests: SHA-256 in hex, by ITEMS and REVOCATIONS."""
+    return {_FILE + name: {"digest": digest} for name, digest in digests.items()}
 
 
 def of_configuration(configuration: GatewayConfiguration) -> dict[str, State]:
@@ -106,6 +112,8 @@ def _note(subject: str, before: State | None, now: State | None) -> Note:
         return Note(MACHINE, CONFIG, "", {"digest": whole, "changed": changed if before else []})
     if subject == ROSTER:
         return Note(MACHINE, CHANGE, ROSTER, now or {})
+    if subject.startswith(_FILE):
+        return Note(MACHINE, CHANGE, subject.removeprefix(_FILE), {"digest": (now or {}).get("digest")})
     if subject.startswith(_KEY):
         shown = {"fingerprint": (now or {}).get("fingerprint"), "before": (before or {}).get("fingerprint")}
         return Note(MACHINE, KEY, subject.removeprefix(_KEY), shown)

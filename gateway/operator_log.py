@@ -40,7 +40,7 @@ ACTIONS: Mapping[str, str] = {
     APPROVE: "a device has become active",
     PENDING: "a device has become pending",
     REVOKE: "a device is revoked",
-    CHANGE: "another key, place, kind, clerk or language of a device; or another roster",
+    CHANGE: "another key, place, kind, clerk or language of a device; another roster, items.csv or evidence.crl",
     REMOVE: "a device has left the registry",
     READMIT: "messages were offered again from quarantine",
     ANNOTATE: "a record was marked, or a mark undone",

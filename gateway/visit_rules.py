@@ -22,7 +22,12 @@ ALONE: tuple[Checked[RecordFacts], ...] = (
 
 # Codes of Settling.settle: in the ledger's transaction, for the state changes with the record.
 BOOK = (
-    Rule("visit_unknown", FLAG, "the visit was not opened at this gateway", "办件不是在本网关发起的"),
+    Rule(
+        "visit_unknown",
+        FLAG,
+        "not opened at this gateway today or yesterday (UTC), and older visits are not kept; or nobody was asked yet",
+        "今天和昨天（UTC）没有在本网关发起过该办件（更早的不留存），或尚未询问",
+    ),
     Rule("visit_other_window", FLAG, "the visit was opened at another window", "办件是在另一个窗口发起的"),
     Rule("visit_closed", FLAG, "the business system had cancelled the visit", "业务系统已撤销该办件"),
     Rule(

@@ -1,6 +1,7 @@
 """What the operator log tells by itself: registry, keys, configuration and tokens, few lines and none forgotten."""
 
 import dataclasses
+import hashlib
 import json
 import time
 
@@ -63,8 +64,8 @@ def told(hall, watching):
 
 def test_the_first_start_states_everything_and_the_next_one_nothing(hall, loaded):
     assert told(hall, watch(hall, loaded)) == [
-        ("config", ""), ("enrol", "c-001"), ("enrol", "e-001"), ("key", "agreement"), ("key", "command"),
-        ("change", "roster.json"),
+        ("config", ""), ("enrol", "c-001"), ("enrol", "e-001"), ("change", "evidence.crl"), ("key", "agreement"),
+        ("key", "command"), ("change", "roster.json"),
     ]  # fmt: skip
     assert told(hall, watch(hall, loaded)) == []
     assert {one.actor for one in hall.operator_log.lines_after(0, 9)} == {"machine"}
@@ -116,6 +117,31 @@ def test_another_roster_is_told_without_a_name(hall, loaded):
     assert "陈" not in json.dumps(said(hall), ensure_ascii=False)
 
 
+def test_another_item_library_or_list_of_revocations_is_told_by_its_digest(hall, loaded, tmp_path):
+    items, crl = tmp_path / "items.csv", tmp_path / "evidence.crl"
+    crl.write_bytes(b"first")
+    evidence = dataclasses.replace(loaded.evidence, revocations=crl)
+    placed = dataclasses.replace(loaded, evidence=evidence, visits=dataclasses.replace(loaded.visits, items=items))
+    watching = watch(hall, placed)
+    watching.look()
+
+    def told_of(name, content):
+        after = hall.operator_log.head().number
+        watching.look()
+        digest = content and hashlib.sha256(content).hexdigest()
+        assert said(hall, after) == [("change", name, {"digest": digest})]
+
+    items.write_text("事项编码,事项名称\n", "utf-8")
+    told_of("items.csv", items.read_bytes())
+    crl.write_bytes(b"other")
+    told_of("evidence.crl", b"other")
+    items.unlink()
+    told_of("items.csv", None)
+    assert told(hall, watching) == told(hall, watch(hall, placed)) == []
+    crl.write_bytes(b"while it did not run")
+    assert told(hall, watch(hall, placed)) == [("change", "evidence.crl")]
+
+
 def test_what_changed_while_the_gateway_did_not_run_is_told_at_the_start(hall, loaded):
     watch(hall, loaded).look()
     hall.write_registry(c_001="revoked")
@@ -164,7 +190,7 @@ def test_a_look_that_fails_is_made_up_for_by_the_next(hall, loaded, monkeypatch)
         with pytest.raises(ZeroDivisionError):
             watching.look()
     assert hall.operator_log.head().number == 0
-    assert len(told(hall, watching)) == 6
+    assert len(told(hall, watching)) == 7
 
 
 def test_the_operators_of_a_gateway_are_looked_after_until_the_end(hall, loaded):
@@ -173,15 +199,16 @@ def test_the_operators_of_a_gateway_are_looked_after_until_the_end(hall, loaded)
     made.forward(lambda: heads.append(made.log.head()))
     made.start()
     deadline = time.monotonic() + 10
-    while (not heads or made.log.head().number < 6) and time.monotonic() < deadline:
+    while (not heads or made.log.head().number < 7) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert all(one.stop(10) for one in made.periodics)
-    assert heads and [action for action, _, _ in said(hall)] == ["config", "enrol", "enrol", "key", "key", "change"]
+    first = ["config", "enrol", "enrol", "change", "key", "key", "change"]
+    assert heads and [action for action, _, _ in said(hall)] == first
     for _ in range(2):
         made.token_use.refused("audit")
     made.finish()
     assert made.compact(2**40) == 0
-    assert [line.details for line in made.log.lines_after(6, 9)] == ['{"count":1}', '{"count":1}']
+    assert [line.details for line in made.log.lines_after(7, 9)] == ['{"count":1}', '{"count":1}']
 
 
 # --- Tokens.
