@@ -104,25 +104,28 @@ class RecordCheck:
         if message.disclosures:
             return Signed(content, digest, False, [("mask", "disclosures in clear")])
         keys = self._trust.device(content.device)
-        key = next((one for one in keys if one.kid == message.kid), None)
-        if key is None:
+        named = [one for one in keys if one.kid == message.kid]
+        if not named:
             code = "key" if keys else "uncertified"
             return Signed(content, digest, False, [(code, "")])
-        if not sign1.verify(self._suite, key.public, message):
+        signers = [one for one in named if sign1.verify(self._suite, one.public, message)]
+        if not signers:
             return Signed(content, digest, False, [("signature", "")])
-        return Signed(content, digest, True, self._origin(content, key, received_s))
+        return Signed(content, digest, True, self._origin(content, signers, received_s))
 
-    def _origin(self, content: Record, key: Certified, received_s: int) -> list[Trouble]:
+    def _origin(self, content: Record, signers: list[Certified], received_s: int) -> list[Trouble]:
+        """signers: certificates of the one key; a renewed one does not make the old one's time untrue."""
         found: list[Trouble] = []
+        key = next((one for one in signers if _is_valid(one, received_s)), signers[0])
         if content.hall != self._trust.hall:
             found.append(("hall", "signed for another hall"))
         if content.kind not in KINDS.get(key.kind, ()):
             found.append(("kind", ""))
-        revoked_s = self._trust.revoked_s(key)
-        if revoked_s is not None and received_s >= revoked_s:
+        # Who has lost a key has lost it under all its certificates.
+        revoked_s = [since_s for one in signers if (since_s := self._trust.revoked_s(one)) is not None]
+        if revoked_s and received_s >= min(revoked_s):
             found.append(("revoked", ""))
-        # A rating's time is the beginning of its quarter of an hour, which may lie before the certificate was made.
-        if not record.coarse(key.valid_from_s) <= received_s <= key.valid_to_s:
+        if not _is_valid(key, received_s):
             found.append(("validity", ""))
         return found
 
@@ -161,6 +164,11 @@ class RecordCheck:
             "id_number": min(NUMBER_SHOWN_MAX, self._masking.id_number_first + self._masking.id_number_last),
         }
         return [("mask", name) for name, most in limits.items() if name in masked and _shows(masked[name], most)]
+
+
+def _is_valid(key: Certified, received_s: int) -> bool:
+    """A rating's time is the beginning of its quarter of an hour, which may lie before the certificate was made."""
+    return record.coarse(key.valid_from_s) <= received_s <= key.valid_to_s
 
 
 def _shows(text: str, most: int) -> bool:

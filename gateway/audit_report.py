@@ -61,7 +61,7 @@ def _counts(report: Report) -> str:
         "equivocations": counted["equivocation"],
         "wrong masks": counted["mask"] + counted["mask_differs"],
         "missing manifests": counted["manifest_missing"],
-        "refused messages": sum(report.refused.values()),
+        "refusals": sum(report.refused.values()),
         "annotations": report.annotations,
     }
     return ", ".join(f"{name}: {count}" for name, count in parts.items())

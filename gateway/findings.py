@@ -67,7 +67,11 @@ _TABLE = (
     Kind("reopened", NOTE, "the device began a new stream and named the one before it"),
     Kind("declared", NOTE, "the device itself recorded this of itself"),
     Kind("unrated", NOTE, "presses that became no rating: corrections, late ones, or a device that records too little"),
-    Kind("refused", NOTE, "messages that the gateway kept in quarantine in this time, by reason"),
+    Kind(
+        "refused",
+        NOTE,
+        "times that the gateway refused a message in this time, by reason, what left quarantine unread included",
+    ),
 )
 KINDS: Mapping[str, Kind] = {kind.code: kind for kind in _TABLE}
 

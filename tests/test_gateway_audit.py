@@ -1,10 +1,12 @@
 """The audit of exports: a clean morning is clean, and whatever is done to one is found and named."""
 
+import datetime
 import io
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from evidence_morning import FIRST_S, QUARTER_S, EvidenceMorning, Frames
-from evidence_tampering import FILE, GATEWAY, TAMPERING, put_an_older_heartbeat, unmask_a_name
+from evidence_tampering import FILE, GATEWAY, TAMPERING, put_an_older_heartbeat, sign_with_a_revoked_key, unmask_a_name
 from sealing_device import HALL, MORNING_S
 
 from gateway import audit, audit_report, retention
@@ -13,7 +15,7 @@ from gateway.bundle_file import BundleError
 from gateway.findings import KEPT_MAX, KINDS, NOTE, Findings
 from gateway.trust import TrustError
 from protocol import record
-from provisioning import authority
+from provisioning import authority, evidence_authority
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,17 @@ def judged(morning, *contents, root=None, central=False):
 def codes(report):
     """Codes of what is wrong or missing."""
     return {code for code in report.findings.counts if KINDS[code].severity != NOTE}
+
+
+def with_certificate(morning, name, valid_from_s, at):
+    """The clean morning with one more certificate of a device's key. at: place among the others."""
+    since, device = datetime.datetime.fromtimestamp(valid_from_s, datetime.UTC), morning.hall.devices[name]
+    made = evidence_authority.certify_device(
+        HALL, name, device.kind, device.signer.public_key, morning.authority, since
+    )
+    frames = Frames.of(morning.clean)
+    frames.insert(frames.places(kinds.CERTIFICATE)[at], [kinds.CERTIFICATE, [made.public_bytes(Encoding.DER)]])
+    return frames.restate(morning.signer).data()
 
 
 # --- Clean.
@@ -118,6 +131,21 @@ def test_what_retention_took_away_is_a_note_and_no_finding(tmp_path):
         assert report.findings.counts["removed"] == 3
         assert sum(report.records.values()) < 20
     made.hall.stop()
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_key_that_was_certified_again_is_good_while_one_of_its_certificates_is_valid(morning, at):
+    for valid_from_s in (MORNING_S - 7200, MORNING_S + 3 * 3600):
+        report = judged(morning, with_certificate(morning, "e-001", valid_from_s, at))
+        assert codes(report) == set(), "a certificate of later takes nothing from the one of then"
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_key_that_is_revoked_is_so_under_all_its_certificates(morning, at):
+    frames = Frames.of(with_certificate(morning, "e-003", MORNING_S - 7200, at))
+    sign_with_a_revoked_key(morning, frames)
+    report = judged(morning, frames.restate(morning.signer).data())
+    assert "revoked" in codes(report)
 
 
 # --- Tampering.
