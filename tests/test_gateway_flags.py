@@ -8,7 +8,7 @@ from sealing_device import MORNING_S
 
 from gateway import rules
 from gateway.dead_letters import DeadLetters
-from gateway.forwarder import Forwarder, entry
+from gateway.forwarder import RECORDS, Forwarder, entry
 from gateway.live import LiveView
 from gateway.publication import GROUP, Publication
 from gateway.timeseries import DuckTimeSeries, point_of
@@ -54,7 +54,7 @@ def test_the_central_system_is_told_the_marks_of_every_record(hall, hall_dir, tm
     )
     letters = DeadLetters(tmp_path / "dead-letters.db")
     with CentralDouble(hall, hall_dir) as double, double.client() as client:
-        Forwarder("yongxing", client, letters, hall.metrics, hall.clock.now_s, hall.operator_log.head).take(
+        Forwarder("yongxing", client, letters, hall.metrics, hall.clock.now_s, RECORDS, hall.operator_log.head).take(
             hall.records()
         )
         summary = double.summary()
