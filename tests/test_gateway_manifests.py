@@ -15,7 +15,7 @@ from sealing_device import HALL, MORNING_S, SUITE
 from gateway import manifests, schema
 from gateway.configuration import CentralSettings
 from gateway.evidence_keys import EvidenceKeys, RegisterBook
-from gateway.forwarder import Forwarder
+from gateway.forwarder import RECORDS, Forwarder
 from gateway.ledger import Ledger
 from gateway.manifests import DueRecords, cover, cut
 from gateway.notary import DueManifests, ManifestForwarder, Notary
@@ -208,7 +208,7 @@ class Sender:
 
     def __init__(self, morning, double, client):
         hall = morning.hall
-        self.records = Forwarder(HALL, client, None, hall.metrics, hall.clock.now_s, hall.operator_log.head)
+        self.records = Forwarder(HALL, client, None, hall.metrics, hall.clock.now_s, RECORDS, hall.operator_log.head)
         self.manifests = ManifestForwarder(HALL, client, morning.keys.certificates, hall.metrics)
         self.ledger, self.metrics = hall.ledger, hall.metrics
 
@@ -301,7 +301,9 @@ def test_a_running_notary_brings_every_manifest_to_the_central_system(morning, c
     token.write_text(TOKEN)
     notary = Notary(HALL, hall.ledger, morning.keys, morning.book, hall.clock.now_s, hall.metrics)
     with central.client() as client:
-        Forwarder(HALL, client, None, hall.metrics, hall.clock.now_s, hall.operator_log.head).take(hall.records())
+        Forwarder(HALL, client, None, hall.metrics, hall.clock.now_s, RECORDS, hall.operator_log.head).take(
+            hall.records()
+        )
     notary.forward_to(CentralSettings(central.url, central.root, token), hall.ledger.last_position)
     hall.real.now_s += QUARTER_S
     notary.start()
