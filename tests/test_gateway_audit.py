@@ -120,9 +120,10 @@ def test_what_retention_took_away_is_a_note_and_no_finding(tmp_path):
     day = MORNING_S // retention.DAY_S + 200
 
     def remove(connection):
-        retention.empty_identities(connection, retention.SEALED, 8, day)
-        retention.empty_identities(connection, retention.MASKED, 12, day)
-        retention.remove_records(connection, retention.RATINGS, 5, day)
+        now_s = made.hall.clock.now_s()
+        retention.empty_identities(connection, retention.SEALED, 8, now_s, day)
+        retention.empty_identities(connection, retention.MASKED, 12, now_s, day)
+        retention.remove_records(connection, retention.RATINGS, 5, now_s, day)
 
     made.hall.ledger.write(remove).result()
     for central in (False, True):

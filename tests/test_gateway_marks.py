@@ -384,8 +384,8 @@ def test_a_rating_that_retention_took_away_counts_as_not_adopted_nowhere(hall):
 def test_what_was_said_of_a_point_goes_with_it_and_nothing_else(hall):
     mark(hall, 2, MISTAKEN)
     hall.project()
-    assert hall.timeseries.remove(record.PUNCH, MORNING_S + 900) == 1
+    assert hall.timeseries.remove(record.PUNCH, MORNING_S + 900, 99) == 1
     assert hall.timeseries.not_adopted() == {"e-001": 1}
-    assert hall.timeseries.remove(record.RATING, MORNING_S + 900) == 6
+    assert hall.timeseries.remove(record.RATING, MORNING_S + 900, 99) == 6
     assert hall.timeseries._rows("FROM standing") == []
     assert len(hall.rows(schema.annotation)) == 1, "the ledger's own word stays"
