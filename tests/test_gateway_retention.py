@@ -371,6 +371,8 @@ def test_nothing_young_goes_even_below_the_boundary(hall):
     cutoff_s = hall.now() - DAY_S
     for remove in (retention.remove_records, retention.empty_identities):
         kind = "ratings" if remove is retention.remove_records else "sealed"
-        hall.ledger.write(lambda connection, remove=remove, kind=kind: remove(connection, kind, 7, cutoff_s, 9)).result()
+        hall.ledger.write(
+            lambda connection, remove=remove, kind=kind: remove(connection, kind, 7, cutoff_s, 9)
+        ).result()
     assert [(one.device, one.seq) for one in hall.records() if one.sealed] == [("e-001", seq) for seq in (2, 3, 4, 5)]
     assert hall.lines() == [("ratings", "e-009", 2, 2, 1)]
