@@ -17,12 +17,11 @@ from gateway.audit_annotations import Annotations
 from gateway.audit_files import AuditFile, is_bytes, is_standing
 from gateway.audit_manifests import Chain
 from gateway.audit_records import Checked, RecordCheck, Signed, masking_of
-from gateway.audit_removals import Removals, rule_of
+from gateway.audit_removals import Removals
 from gateway.audit_streams import Head, Streams, head_of
 from gateway.bundle_file import Frame
 from gateway.findings import Findings
 from gateway.masking import MaskingRule
-from gateway.retention import RetentionRule
 from gateway.trust import Trust
 from protocol import manifest, record, sign1
 from protocol.refusal import Refused
@@ -84,23 +83,16 @@ class _Audit:
             trust.learn(file.certificates(), [crl for _, crl in file.registers()], self._findings)
         self._removals = Removals(self._findings)
         for file in files:
-            self._removals.learn(file.opening[kinds.REMOVAL], file.coarse_s, self._retention_of(file))
+            self._removals.learn(file.opening[kinds.REMOVAL], file.coarse_s, file.retention)
         self._check = self._make_check(files[-1])
         self._annotations = Annotations(trust, self._findings)
         for values in (one for file in files for one in file.opening[kinds.ANNOTATION]):
             self._annotations.add(values)
         self._heads = self._read_heads()
-        self._streams = Streams(self._heads, self._removals, self._findings)
+        self._streams = Streams(self._heads, self._findings)
         self._chain = Chain(
             files[0].first_number - 1, files[0].link, trust, self._removals, self._streams, self._findings
         )
-
-    def _retention_of(self, file: AuditFile) -> RetentionRule:
-        try:
-            return rule_of(file.retention)
-        except ValueError:
-            self._findings.add("schema", detail=f"{file.name}: the retention rule of the head")
-            return RetentionRule()
 
     def _make_check(self, file: AuditFile) -> RecordCheck:
         try:
@@ -281,15 +273,19 @@ class _Audit:
     def _expect(self, register: set[bytes]) -> None:
         heard = self._streams.devices()
         for device in self._trust.active(register):
-            if device not in heard and device not in self._heads and not self._fell_silent(device):
+            if device not in heard and device not in self._heads:
                 self._findings.add("silent", device)
         for device in sorted(heard - self._heads.keys()):
             if not self._fell_silent(device):
                 self._findings.add("heartbeat_missing", device)
 
     def _fell_silent(self, device: str) -> bool:
-        """True when a device was not heard for so long that retention took even its heartbeat."""
-        return self._removals.heartbeat(device, self._chain.stated_s.get(device, 0))
+        """True when a device was not heard for so long that retention took even its heartbeat.
+
+        Where no manifest here has a record of it, it was heard when its newest certificate was made.
+        """
+        certified_s = max((one.valid_from_s for one in self._trust.device(device)), default=0)
+        return self._removals.heartbeat(device, self._chain.stated_s.get(device, certified_s))
 
     def _equivocations(self) -> None:
         seen: set[bytes] = set()

@@ -59,11 +59,12 @@ class Removals:
         self._seen: set[tuple[Any, ...]] = set()
         self._ruled: set[tuple[Any, ...]] = set()
 
-    def learn(self, frames: Iterable[Sequence[Any]], coarse_s: int, rule: RetentionRule) -> None:
-        """Take the frames of one export, with the time and the rule of its head.
+    def learn(self, frames: Iterable[Sequence[Any]], coarse_s: int, rule: str) -> None:
+        """Take the frames of one export, with the time and the rule (JSON) of its head.
 
         What another one has as well counts once, and by the shorter of both rules: it was in force when it was sealed.
         """
+        kept = self._rule(rule)
         for values in frames:
             if not _is_removal(values):
                 self._findings.add("schema", detail="a removal")
@@ -72,10 +73,17 @@ class Removals:
                     "removal", values[1] or None, values[2].hex() or None, values[3], values[4], values[0]
                 )
             else:
-                self._take(tuple(values), getattr(rule, values[0]))
+                self._take(tuple(values), getattr(kept, values[0]))
         for lines in (self._whole, *self._emptied.values()):
             for each in lines.values():
                 each.sort(key=lambda line: (line.first, line.day, -line.kept_days))
+
+    def _rule(self, text: str) -> RetentionRule:
+        try:
+            return rule_of(text)
+        except ValueError:
+            self._findings.add("schema", detail="the retention rule of the head")
+            return RetentionRule()
 
     def _take(self, values: tuple[Any, ...], kept_days: int) -> None:
         kind, device, stream, first, last, count, day = values
@@ -91,10 +99,6 @@ class Removals:
         lines = self._whole if kind in RECORD_KINDS else self._emptied.get(kind)
         if lines is not None:
             lines.setdefault((device, stream.hex()), []).append(line)
-
-    def touches(self, key: StreamKey) -> bool:
-        """True when records of a stream were removed."""
-        return key in self._whole
 
     def explains(self, key: StreamKey, seq: int, stated_s: int) -> str | None:
         """The kind under which a record that a manifest stated at `stated_s` was removed; None: it was too young."""

@@ -302,6 +302,13 @@ def before_the_certificate(morning, frames):
     frames[frames.records("e-001", level=1)[0]][1][1] = MORNING_S - 30 * 86400
 
 
+def damage_the_version_of_a_certificate(morning, frames):
+    at = frames.places(kinds.CERTIFICATE)[-1]
+    version_3 = bytes.fromhex("a003020102")
+    assert frames[at][1][0].count(version_3) == 1
+    frames[at][1][0] = frames[at][1][0].replace(version_3, bytes.fromhex("a003020112"))
+
+
 def forget_a_revocation(morning, frames):
     empty = evidence_authority.revocations({}, morning.authority, morning.now)
     der = empty.public_bytes(authority.Encoding.DER)
@@ -417,6 +424,7 @@ TAMPERING = [
     (change_flags, FILE, {"words", "changed"}, 1),
     (change_the_time_of_arrival, FILE, {"words", "changed"}, 1),
     (before_the_certificate, GATEWAY, {"validity"}, "e-001"),
+    (damage_the_version_of_a_certificate, FILE, {"certificate", "changed"}, None),
     (forget_a_revocation, FILE, {"register", "unstated"}, "e-003"),
     (revoke_oneself, FILE, {"certificate", "register"}, None),
     (cut_the_file, FILE, {"truncated"}, None),

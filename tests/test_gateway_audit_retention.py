@@ -205,6 +205,15 @@ def test_a_heartbeat_of_a_device_that_was_heard_since_is_missing(morning):
     assert report.findings.counts["heartbeat_missing"] == 3
 
 
+def test_a_line_hides_no_heartbeat_from_the_audit_of_a_part_without_the_device(morning):
+    """It was certified more recently than the heartbeats that are to go."""
+    morning.state()
+    day = later(morning, 60)
+    write(morning, lambda connection: retention.remove_plain(connection, HEARTBEATS, MORNING_S + DAY_S, day))
+    report = judged(morning, morning.export(from_s=morning.hall.clock.now_s() - DAY_S))
+    assert codes(report) == {"heartbeat_missing"}
+
+
 def test_a_line_hides_no_tail_from_the_audit_of_a_part(morning):
     """The newest record, which no manifest states yet."""
     newest = max((one for one in morning.hall.records() if one.device == "e-001"), key=lambda one: one.seq)
