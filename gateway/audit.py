@@ -82,13 +82,14 @@ class _Audit:
         for file in files:
             trust.learn(file.certificates(), [crl for _, crl in file.registers()], self._findings)
         self._removals = Removals(self._findings)
-        self._removals.learn(values for file in files for values in file.opening[kinds.REMOVAL])
+        for file in files:
+            self._removals.learn(file.opening[kinds.REMOVAL], file.coarse_s, file.retention)
         self._check = self._make_check(files[-1])
         self._annotations = Annotations(trust, self._findings)
         for values in (one for file in files for one in file.opening[kinds.ANNOTATION]):
             self._annotations.add(values)
         self._heads = self._read_heads()
-        self._streams = Streams(self._heads, self._removals, self._findings)
+        self._streams = Streams(self._heads, self._findings)
         self._chain = Chain(
             files[0].first_number - 1, files[0].link, trust, self._removals, self._streams, self._findings
         )
@@ -99,7 +100,7 @@ class _Audit:
         except ValueError:
             self._findings.add("schema", detail="the masking rule of the head")
             masking = MaskingRule()
-        return RecordCheck(self._trust, self._removals, masking, self._central)
+        return RecordCheck(self._trust, masking, self._central)
 
     def run(self) -> Report:
         """Every file, then what only the end shows."""
@@ -275,7 +276,16 @@ class _Audit:
             if device not in heard and device not in self._heads:
                 self._findings.add("silent", device)
         for device in sorted(heard - self._heads.keys()):
-            self._findings.add("heartbeat_missing", device)
+            if not self._fell_silent(device):
+                self._findings.add("heartbeat_missing", device)
+
+    def _fell_silent(self, device: str) -> bool:
+        """True when a device was not heard for so long that retention took even its heartbeat.
+
+        Where no manifest here has a record of it, it was heard when its newest certificate was made.
+        """
+        certified_s = max((one.valid_from_s for one in self._trust.device(device)), default=0)
+        return self._removals.heartbeat(device, self._chain.stated_s.get(device, certified_s))
 
     def _equivocations(self) -> None:
         seen: set[bytes] = set()

@@ -35,7 +35,7 @@ class AuditFile:
         head = self.opening[kinds.HEAD]
         if len(head) != 1 or not is_head(head[0]):
             raise BundleError(f"{path}: has no head; it is no export of hallseal-gateway")
-        self.hall, _, self.first_number, self.link, self.open_end, self.masking = head[0]
+        self.hall, self.coarse_s, self.first_number, self.link, self.open_end, self.masking, self.retention = head[0]
 
     def _guarded(self) -> Iterator[Frame]:
         """Frames until the end, or until the file cannot be read any further."""
@@ -82,5 +82,5 @@ def is_standing(values: list[Any]) -> bool:
 
 def is_head(values: list[Any]) -> bool:
     """True for what the head of a file has."""
-    types = (str, int, int, bytes, bool, str)
-    return len(values) == 6 and all(isinstance(one, kind) for one, kind in zip(values, types, strict=True))
+    types = (str, int, int, bytes, bool, str, str)
+    return len(values) == 7 and all(isinstance(one, kind) for one, kind in zip(values, types, strict=True))

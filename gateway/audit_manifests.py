@@ -1,15 +1,16 @@
 """What an audit checks of manifests: signed by the hall's gateway, none missing, true of the records behind them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.audit_records import Checked
 from gateway.audit_removals import Removals
 from gateway.audit_streams import Streams
 from gateway.findings import Findings
+from gateway.retention import RECORD_KINDS
 from gateway.trust import Trust
-from protocol import manifest, merkle, sign1
+from protocol import manifest, merkle, record, sign1
 from protocol.manifest import MANIFEST_TYP, RECORDS_MAX, TAIL_TYP, Manifest
 from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
@@ -76,7 +77,10 @@ class Chain:
         self._removals = removals
         self._streams = streams
         self._findings = findings
+        self.stated_s: dict[str, int] = {}  # of each device: when its newest record was stated
+        self._oldest_s: dict[int, int] = {}  # by kind of record: the earliest arrival of those in manifests before
         self._present: Statement | None = None
+        self._emptied = False  # retention took a part of a record of the present manifest
         self._records: dict[Identity, Checked] = {}
         self._before: Identity | None = None
         self._links: dict[int, bytes] = {}
@@ -84,6 +88,7 @@ class Chain:
     def begin(self, evidence: bytes) -> bool:
         """Take a manifest, whose records follow; False where those were looked at already (files that overlap)."""
         self.end()
+        self._emptied = False
         statement = read(evidence, self._trust, self._findings)
         if statement is not None and self._is_known(statement):
             return False
@@ -141,11 +146,23 @@ class Chain:
             known = self._records[identity].signed.digest
             self._findings.add("duplicate" if known == one.signed.digest else "equivocation", *identity)
             return False
+        self._lacking(one)
         if len(self._records) < 2 * RECORDS_MAX:  # beyond, nothing is stated anyway
             self._records[identity] = one
         else:
             self._findings.add("unstated", *identity)
         return True
+
+    def _lacking(self, one: Checked) -> None:
+        """Name what is wrong with parts that are not there, but for those that retention took away."""
+        device, stream, seq = one.identity
+        for kind, troubles in one.lacks.items():
+            stated_s = self._present.content.coarse_s if self._present is not None else None
+            if stated_s is not None and self._removals.emptied(kind, (device, stream), seq, stated_s):
+                self._emptied = True
+                continue
+            for code, detail in troubles:
+                self._findings.add(code, *one.identity, detail=detail)
 
     def end(self) -> None:
         """Hold the present manifest against its records."""
@@ -161,14 +178,25 @@ class Chain:
         removed = {one for one in stated - records.keys() if self._is_removed(one, statement)}
         for one in sorted(removed):
             self._streams.remove(*one)
+        self._remember(records.values(), statement.content)
         self._name("withheld", stated - records.keys() - removed, statement)
         self._name("unstated", records.keys() - stated, statement)
         if stated == records.keys():
             self._compare([records[identity] for identity in sorted(records)], statement.content)
 
     def _is_removed(self, identity: Identity, statement: Statement) -> bool:
+        """Retention goes from the oldest on: nothing is gone by it while older records of the kind are still here."""
         device, stream, seq = identity
-        return self._removals.explains((device, stream), seq, statement.content.coarse_s)
+        stated_s = statement.content.coarse_s
+        kind = self._removals.explains((device, stream), seq, stated_s)
+        return kind is not None and self._oldest_s.get(RECORD_KINDS[kind], stated_s + 1) > stated_s
+
+    def _remember(self, records: Iterable[Checked], content: Manifest) -> None:
+        for device, *_ in content.runs:
+            self.stated_s[device] = max(self.stated_s.get(device, 0), content.coarse_s)
+        for one in records:
+            kind = one.signed.content.kind if one.signed.content is not None else record.HEARTBEAT
+            self._oldest_s[kind] = min(self._oldest_s.get(kind, one.received_s), one.received_s)
 
     def _name(self, code: str, identities: set[Identity], statement: Statement) -> None:
         for identity in sorted(identities):
@@ -177,7 +205,7 @@ class Chain:
     def _compare(self, records: Sequence[Checked], content: Manifest) -> None:
         if merkle.root([one.signed.digest for one in records]) != content.root:
             self._findings.add("root", first=content.number, detail=_devices(records))
-        if any(one.emptied for one in records):
+        if self._emptied:
             return  # what the gateway said of them is not all there any more
         if merkle.root([one.word for one in records]) != content.words:
             self._findings.add("words", first=content.number, detail=_devices(records))

@@ -4,14 +4,13 @@ Pure, and safe in any thread: most of its time is the signature, during which ot
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway import identity_seal
-from gateway.audit_removals import Removals
 from gateway.masking import MaskingRule
 from gateway.registry import KINDS
 from gateway.retention import MASKED, SEALED
@@ -30,6 +29,7 @@ NUMBER_SHOWN_MAX = 10  # the most that a gateway's configuration allows
 _MASK = "*"
 # One trouble: a code of gateway.findings, and words for a person.
 Trouble = tuple[str, str]
+_MASK_DIFFERS: Trouble = ("mask_differs", "")
 
 
 class Signed(NamedTuple):
@@ -44,13 +44,13 @@ class Signed(NamedTuple):
 class Checked(NamedTuple):
     """One record of the file. word: what the gateway says of it, as manifests cover it.
 
-    emptied: retention took away a part of that.
+    lacks: parts that are not there, SEALED or MASKED, each with what is wrong with it unless retention took it away.
     """
 
     signed: Signed
     received_s: int
     word: bytes
-    emptied: bool
+    lacks: Mapping[str, Sequence[Trouble]]
 
     @property
     def identity(self) -> tuple[str, str, int]:
@@ -63,11 +63,8 @@ class Checked(NamedTuple):
 class RecordCheck:
     """Checks of one hall. masking: the hall's rule. central: key that opens sealed parts, None where it is not here."""
 
-    def __init__(
-        self, trust: Trust, removals: Removals, masking: MaskingRule, central: ec.EllipticCurvePrivateKey | None
-    ) -> None:
+    def __init__(self, trust: Trust, masking: MaskingRule, central: ec.EllipticCurvePrivateKey | None) -> None:
         self._trust = trust
-        self._removals = removals
         self._masking = masking
         self._central = central
         self._suite = HostSuite()
@@ -75,23 +72,19 @@ class RecordCheck:
     def record(self, values: Sequence[Any]) -> Checked:
         """The record of one frame of the file."""
         if not _is_record(values):
-            return Checked(_unreadable("the frame"), 0, b"", False)
+            return Checked(_unreadable("the frame"), 0, b"", {})
         evidence, received_s, flags, shown, sealed = values
         masked = None if shown is None else dict(shown)
         signed = self.signed(evidence, received_s)
-        content = signed.content
+        content, lacks = signed.content, dict[str, Sequence[Trouble]]()
         if content is not None:
             if content.kind == record.HEARTBEAT:
                 signed.troubles.append(("kind", "a heartbeat among the records"))
-            signed.troubles.extend(self._sealed(content, masked, sealed))
+            lacks = _lacks(content, masked, sealed)
+            signed.troubles.extend(self._sealed(content, masked, sealed, lacks))
             signed.troubles.extend(self._masks(masked or {}))
         word = manifest.word(received_s, flags, masked, sealed)
-        return Checked(signed, received_s, word, content is not None and any(self._emptied(content)))
-
-    def _emptied(self, content: Record) -> tuple[bool, bool]:
-        """Whether retention took the sealed part, and the masked fields, of a record."""
-        key, seq = (content.device, content.stream.hex()), content.seq
-        return self._removals.emptied(SEALED, key, seq), self._removals.emptied(MASKED, key, seq)
+        return Checked(signed, received_s, word, lacks)
 
     def signed(self, evidence: bytes, received_s: int) -> Signed:
         """What a device signed; received_s: when the gateway says that it came."""
@@ -129,17 +122,24 @@ class RecordCheck:
             found.append(("validity", ""))
         return found
 
-    def _sealed(self, content: Record, masked: dict[str, str] | None, sealed: bytes | None) -> list[Trouble]:
+    def _sealed(
+        self,
+        content: Record,
+        masked: dict[str, str] | None,
+        sealed: bytes | None,
+        lacks: dict[str, Sequence[Trouble]],
+    ) -> list[Trouble]:
         if not content.digests:
             return [] if sealed is None and masked is None else [("sealed", "nothing redactable was signed")]
         if masked is not None and rating.IDENTITY not in content.digests:
             return [("mask", "of an identity that nobody signed")]
-        sealed_gone, masked_gone = self._emptied(content)
-        if not sealed:
-            return [] if sealed_gone else [("sealed_missing", "")]
-        if masked_gone and masked is None:
-            return []  # there is nothing to hold against what it opens to
-        return [] if self._central is None else self._open(content, masked, sealed, self._central)
+        if not sealed or self._central is None:
+            return []
+        opened = self._open(content, masked, sealed, self._central)
+        if MASKED in lacks and opened == [_MASK_DIFFERS]:
+            lacks[MASKED] = opened  # a mask that retention took away
+            return []
+        return opened
 
     def _open(
         self, content: Record, masked: dict[str, str] | None, sealed: bytes, central: ec.EllipticCurvePrivateKey
@@ -155,7 +155,7 @@ class RecordCheck:
             return [("sealed", "fits no signed digest")]
         identity: Any = values.get(rating.IDENTITY)
         made = self._masking.identity(identity) if identity else None
-        return [] if made == masked else [("mask_differs", "")]
+        return [] if made == masked else [_MASK_DIFFERS]
 
     def _masks(self, masked: dict[str, str]) -> list[Trouble]:
         limits = {
@@ -169,6 +169,16 @@ class RecordCheck:
 def _is_valid(key: Certified, received_s: int) -> bool:
     """A rating's time is the beginning of its quarter of an hour, which may lie before the certificate was made."""
     return record.coarse(key.valid_from_s) <= received_s <= key.valid_to_s
+
+
+def _lacks(content: Record, masked: dict[str, str] | None, sealed: bytes | None) -> dict[str, Sequence[Trouble]]:
+    """What of a record may be gone by retention: for the manifest to judge, which has the time."""
+    found: dict[str, Sequence[Trouble]] = {}
+    if content.digests and not sealed:
+        found[SEALED] = [("sealed_missing", "")]
+    if rating.IDENTITY in content.digests and masked is None:
+        found[MASKED] = []
+    return found
 
 
 def _shows(text: str, most: int) -> bool:

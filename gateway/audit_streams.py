@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gateway.audit_removals import Removals
 from gateway.findings import Findings
 from protocol import event, heartbeat, rating, record
 from protocol.limits import PREV_BYTES
@@ -118,9 +117,8 @@ class Stream:
 class Streams:
     """All streams of an audit. heads: by device, of the newest heartbeat that the files hold."""
 
-    def __init__(self, heads: Mapping[str, Head], removals: Removals, findings: Findings) -> None:
+    def __init__(self, heads: Mapping[str, Head], findings: Findings) -> None:
         self._heads = heads
-        self._removals = removals
         self._findings = findings
         self._streams: dict[StreamKey, Stream] = {}
         self.kinds: Counter[int] = Counter()
@@ -197,7 +195,7 @@ class Streams:
             return
         self._findings.add("reopened", *key, 1, detail=f"after {before}, which ended at {opening.head}")
         known = self._streams.get((device, before))
-        if known is None and opening.head and not self._removals.touches((device, before)):
+        if known is None and opening.head:
             self._findings.add("stream_missing", device, before, 1, opening.head)
         elif known is not None and known.highest < opening.head:
             self._findings.add(

@@ -3,12 +3,13 @@
     b"hallseal evidence 1\\n", then frames: a CBOR sequence (RFC 8742) of byte strings, each of which holds one array
     [kind, …] in deterministic CBOR. Kinds come in ascending order, but for the records, which follow their manifest.
 
-     1 head          hall, coarse_s, first number, link before it, open end, masking (JSON)
+     1 head          hall, coarse_s, first number, link before it, open end, masking (JSON), retention (JSON)
      2 certificate   DER
      3 register      SHA-256 of its certificates one behind the other, DER of the revocations
      4 heartbeat     evidence, received_s           the newest of each device, where the end is open
      5 equivocation  evidence, SHA-256 of the payload that was first, received_s
-     6 standing      device, stream, seq, digest    newest record of a stream before the first manifest
+     6 standing      device, stream, seq, digest    newest record of a stream before the first manifest; an
+                                                empty digest where retention took it away
      7 annotation    statement
      8 removal       kind, device, stream, first, last, count, day: what retention took away
      9 manifest      statement, followed by its records in the order of device, stream, seq

@@ -102,6 +102,7 @@ def run_export(loaded: GatewayConfiguration, options: argparse.Namespace) -> int
         own,
         register,
         loaded.masking,
+        loaded.retention,
         loaded.clock.now_s(),
         operator_head=operator_log.stated_head,
         annotations=annotations.statements,

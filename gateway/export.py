@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, select
 
-from gateway import manifests, schema, seal
+from gateway import manifests, schema, seal, standings
 from gateway.bundle_file import (
     ANNOTATION,
     CERTIFICATE,
@@ -32,6 +32,7 @@ from gateway.ledger import PAGE_RECORDS_MAX, LedgerRecord, record_of
 from gateway.ledger_file import LedgerError
 from gateway.manifests import Last, Speaker, StoredManifest
 from gateway.masking import MaskingRule
+from gateway.retention import RetentionRule
 from protocol.manifest import TAIL_TYP, link
 from protocol.record import coarse
 from protocol.sign1 import parse
@@ -54,6 +55,7 @@ class Exporter(NamedTuple):
     keys: EvidenceKeys
     register: Register
     masking: MaskingRule
+    retention: RetentionRule
     now_s: int
     operator_head: manifests.OperatorHead = lambda connection: None
     annotations: Callable[[Connection], Iterable[bytes]] = lambda connection: ()  # statements, from the first on
@@ -121,14 +123,18 @@ class _Export:
 
     def write(self, first: int, last: int, open_end: bool) -> Exported:
         before = self._last_of(first - 1)
-        masking = json.dumps(dataclasses.asdict(self._exporter.masking), sort_keys=True)
+        rules = [
+            json.dumps(dataclasses.asdict(one), sort_keys=True)
+            for one in (self._exporter.masking, self._exporter.retention)
+        ]
         quarter = coarse(self._exporter.now_s)
-        self._out.add(HEAD, self._exporter.hall, quarter, first, before.link, open_end, masking)
+        self._out.add(HEAD, self._exporter.hall, quarter, first, before.link, open_end, *rules)
         self._registers(first, last, open_end)
         if open_end:
             self._heartbeats()
         self._equivocations()
-        self._standings(before.position)
+        for one in standings.at(self._connection, before):
+            self._out.add(STANDING, one.device, bytes.fromhex(one.stream), one.seq, one.digest)
         for statement in self._exporter.annotations(self._connection):
             self._out.add(ANNOTATION, statement)
         self._removals()
@@ -199,22 +205,6 @@ class _Export:
         )
         for kind, device, stream, *numbers in self._connection.execute(select(*columns).order_by(table.c.id)):
             self._out.add(REMOVAL, kind, device, bytes.fromhex(stream), *numbers)
-
-    def _standings(self, position: int) -> None:
-        """Where each stream stood at `position`, so that its next record can be held against the one before."""
-        if not position:
-            return
-        table = schema.record
-        newest = (
-            select(table.c.device, table.c.stream, func.max(table.c.seq))
-            .where(table.c.id <= position)
-            .group_by(table.c.device, table.c.stream)
-        )
-        identity = tuple_(table.c.device, table.c.stream, table.c.seq)
-        columns = (table.c.device, table.c.stream, table.c.seq, table.c.digest)
-        query = select(*columns).where(identity.in_(newest)).order_by(table.c.device, table.c.stream)
-        for row in self._connection.execute(query):
-            self._out.add(STANDING, row[0], bytes.fromhex(row[1]), row[2], row[3])
 
     def _manifests(self, before: Last, last: int) -> Last:
         """All manifests up to number `last` with their records; the last one, for whatever follows it."""

@@ -51,6 +51,7 @@ _TABLE = (
     Kind("manifest_chain", WRONG, "does not name the manifest before it: one of the two was changed or exchanged"),
     Kind("manifest_signature", WRONG, "the manifest is not signed by a gateway of this hall"),
     Kind("withheld", MISSING, "the manifest states this record, and it is not here"),
+    Kind("removal", WRONG, "the gateway says that retention took it away on a day that had not come"),
     Kind("unstated", WRONG, "no manifest states this record"),
     Kind("root", WRONG, "what devices signed is not what the manifest states, though the numbers are the same"),
     Kind("words", WRONG, "what the gateway says of records (time, flags, masks, sealed part) is not what it stated"),

@@ -24,6 +24,7 @@ from gateway.opening import Arrival
 from gateway.operator_log import READMIT, Note, OperatorLog
 from gateway.quarantine import OFFERED_MAX, Kept
 from gateway.registry import Registry
+from gateway.retention import READMITTED
 from protocol import topic
 
 # What became of a message, besides STORED, DUPLICATE and EQUIVOCATION. Those three leave the quarantine; CUT and
@@ -108,7 +109,7 @@ class Readmission:
         """A message as it was when it came; only the broker's mark is not believed a second time: see `retained`."""
         batch = self._intake.prepare([Arrival(kept.topic, kept.message, False, 1000 * kept.received_s)])
         for one in batch.records:
-            one.flags.append("readmitted")
+            one.flags.append(READMITTED)
         return _Offer(kept, batch)
 
     def _write(self, offers: Sequence[_Offer], actor: str) -> list[Result]:

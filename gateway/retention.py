@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from gateway import schema
@@ -26,6 +26,9 @@ RECORD_KINDS: Mapping[str, int] = {RATINGS: record.RATING, PUNCHES: record.PUNCH
 PERSONAL_KINDS = (SEALED, MASKED, QUARANTINE)
 # Tables with a row of their own for each, and the time that counts.
 PLAIN_TABLES: Mapping[str, Table] = {EQUIVOCATIONS: schema.equivocation, HEARTBEATS: schema.heartbeat}
+
+# Flag of a record that came out of quarantine, see gateway.readmission.
+READMITTED = "readmitted"
 
 # Positions of the ledger that one transaction looks at: some 5 ms, in which the intake waits.
 SPAN_POSITIONS = 1000
@@ -72,12 +75,14 @@ class Step(NamedTuple):
 def boundary(connection: Connection, cutoff_s: int, ready: int) -> int:
     """Position of the newest record that was received before `cutoff_s`, at most `ready`; 0 when there is none.
 
-    Positions and times of receipt grow together, so this halves its way: the ledger has no index over the time.
+    Positions and times of receipt grow together, so this halves its way: the ledger has no index over the time. A
+    re-admitted record does not count: it has a new position and the time of its first receipt.
     """
     table, low, high = schema.record, 0, ready
+    in_order = table.c.flags_json.not_like(f'%"{READMITTED}"%')
     while low < high:
         middle = (low + high + 1) // 2
-        query = select(table.c.id, table.c.received_s).where(table.c.id >= middle, table.c.id <= high)
+        query = select(table.c.id, table.c.received_s).where(table.c.id >= middle, table.c.id <= high, in_order)
         found = connection.execute(query.order_by(table.c.id).limit(1)).first()
         if found is None or found.received_s >= cutoff_s:
             high = middle - 1
@@ -86,26 +91,26 @@ def boundary(connection: Connection, cutoff_s: int, ready: int) -> int:
     return low
 
 
-def remove_records(connection: Connection, kind: str, until: int, day: int) -> Step:
-    """Take away records of `kind` (of RECORD_KINDS) in the next span up to position `until`."""
+def remove_records(connection: Connection, kind: str, until: int, cutoff_s: int, day: int) -> Step:
+    """Take away records of `kind` (of RECORD_KINDS), received before `cutoff_s`, in the next span up to `until`."""
     table = schema.record
     span = _next_span(connection, kind, until)
     if span is None:
         return Step(0, True)
-    mine = (table.c.id >= span[0]) & (table.c.id <= span[1]) & (table.c.kind == RECORD_KINDS[kind])
+    mine = _old_within(span, cutoff_s) & (table.c.kind == RECORD_KINDS[kind])
     names = _names(connection, mine)
     connection.execute(delete(table).where(mine))
     _note(connection, kind, day, runs(names))
     return Step(len(names), span[1] >= until)
 
 
-def empty_identities(connection: Connection, kind: str, until: int, day: int) -> Step:
-    """Empty what the next span up to position `until` holds of SEALED or MASKED; the records stay."""
+def empty_identities(connection: Connection, kind: str, until: int, cutoff_s: int, day: int) -> Step:
+    """Empty what the next span up to `until` holds of SEALED or MASKED, received before `cutoff_s`; records stay."""
     table = schema.record
     span = _next_span(connection, kind, until)
     if span is None:
         return Step(0, True)
-    within = (table.c.id >= span[0]) & (table.c.id <= span[1])
+    within = _old_within(span, cutoff_s)
     if kind == SEALED:
         mine, emptied = within & (func.length(table.c.sealed) > 0), update(table).values(sealed=b"")
     else:
@@ -142,6 +147,12 @@ def _next_span(connection: Connection, kind: str, until: int) -> tuple[int, int]
         statement.on_conflict_do_update(index_elements=[schema.cursor.c.destination], set_={"position": last})
     )
     return int(first), last
+
+
+def _old_within(span: tuple[int, int], cutoff_s: int) -> ColumnElement[bool]:
+    """In the span, and old enough by its own time: whatever disturbs the order, nothing young goes."""
+    table = schema.record
+    return (table.c.id >= span[0]) & (table.c.id <= span[1]) & (table.c.received_s < cutoff_s)
 
 
 def _mark(kind: str) -> str:

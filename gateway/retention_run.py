@@ -60,24 +60,27 @@ class Retention:
             if kind == retention.DEAD_LETTERS:
                 removed[kind] = self._clear_dead_letters(cutoff_s, day)
             else:
-                removed[kind] = self._repeat(kind, self._step(kind, cutoff_s, ready, day))
-            if kind in RECORD_KINDS:
-                self._timeseries.remove(RECORD_KINDS[kind], cutoff_s)
+                until = self._until(cutoff_s, ready)
+                removed[kind] = self._repeat(kind, self._step(kind, cutoff_s, until, day))
+                if kind in RECORD_KINDS:
+                    self._timeseries.remove(RECORD_KINDS[kind], cutoff_s, until)
             self._metrics.count("removed", removed[kind], kind=kind)
         if removed.total():
             _log.info("what was too old is removed", count=removed.total(), through=ready)
             self._operator_log.note("gateway", RETENTION, "", **+removed)
         return removed
 
-    def _step(self, kind: str, cutoff_s: int, ready: int, day: int) -> Callable[[Connection], Step]:
+    def _until(self, cutoff_s: int, ready: int) -> int:
+        return self._ledger.read(lambda connection: retention.boundary(connection, cutoff_s, ready))
+
+    def _step(self, kind: str, cutoff_s: int, until: int, day: int) -> Callable[[Connection], Step]:
         """What one transaction does for `kind`."""
         if kind in retention.PLAIN_TABLES:
             return lambda connection: retention.remove_plain(connection, kind, cutoff_s, day)
         if kind == retention.QUARANTINE:
             return lambda connection: self._clear_quarantine(connection, cutoff_s, day)
-        until = self._ledger.read(lambda connection: retention.boundary(connection, cutoff_s, ready))
         take = retention.remove_records if kind in RECORD_KINDS else retention.empty_identities
-        return lambda connection: take(connection, kind, until, day)
+        return lambda connection: take(connection, kind, until, cutoff_s, day)
 
     def _repeat(self, kind: str, step: Callable[[Connection], Step]) -> int:
         removed = 0

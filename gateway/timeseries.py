@@ -84,8 +84,11 @@ class TimeSeries(Protocol):
     def rates(self, from_s: int, until_s: int) -> Rates:
         """Rates of the adopted ratings made (as far as is known, or estimated) from from_s to before until_s."""
 
-    def remove(self, kind: int, before_s: int) -> int:
-        """Let the points of a kind of record go that were received before `before_s`; how many went."""
+    def remove(self, kind: int, before_s: int, through: int) -> int:
+        """Let the points of a kind of record go that were received before `before_s`; how many went.
+
+        through: position of the ledger up to which it let its records go; a re-admitted one stays longer in both.
+        """
 
     def close(self) -> None:
         """Flush and close; nothing may be called afterwards."""
@@ -244,15 +247,17 @@ class DuckTimeSeries:
             rates.add(None if timed_out else level, visit, count)
         return rates
 
-    def remove(self, kind: int, before_s: int) -> int:
+    def remove(self, kind: int, before_s: int, through: int) -> int:
         """See TimeSeries. What was said of a point goes first: a crash between the two leaves no standing alone."""
-        old = [kind, before_s]
+        old = [kind, before_s, through]
         self._rows(
             "DELETE FROM standing USING point WHERE standing.device = point.device AND standing.stream = point.stream "
-            "AND standing.seq = point.seq AND point.kind = $1 AND point.received_s < $2",
+            "AND standing.seq = point.seq AND point.kind = $1 AND point.received_s < $2 "
+            "AND point.position <= $3",
             old,
         )
-        return int(self._rows("DELETE FROM point WHERE kind = $1 AND received_s < $2", old)[0][0])
+        removed = self._rows("DELETE FROM point WHERE kind = $1 AND received_s < $2 AND position <= $3", old)
+        return int(removed[0][0])
 
     def close(self) -> None:
         """See TimeSeries."""

@@ -98,7 +98,7 @@ class Trust:
         self._seen.add(digest)
         try:
             return x509.load_der_x509_certificate(der)
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             findings.add("certificate", detail="not to be read")
             return None
 

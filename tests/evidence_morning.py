@@ -18,6 +18,7 @@ from gateway.evidence_keys import EvidenceKeys, RegisterBook
 from gateway.export import Exporter, Period
 from gateway.manifests import ManifestBook
 from gateway.masking import MaskingRule
+from gateway.retention import RetentionRule
 from protocol import event, manifest, merkle, purpose, rating, record, sign1
 from provisioning import authority, evidence_authority
 
@@ -32,6 +33,7 @@ class EvidenceMorning:
 
     def __init__(self, folder, lie=False):
         self.folder = folder
+        self.rule = RetentionRule()
         self.hall = GatewayHall(folder, DEVICES)
         now = datetime.datetime.fromtimestamp(MORNING_S - 86400, datetime.UTC)
         self.root = authority.make_root(HALL, now)
@@ -147,7 +149,7 @@ class EvidenceMorning:
         period = Period(from_s, to_s)
         out = io.BytesIO()
         exporter = Exporter(
-            HALL, self.keys, self.book.current(), MaskingRule(), self.hall.clock.now_s(),
+            HALL, self.keys, self.book.current(), MaskingRule(), self.rule, self.hall.clock.now_s(),
             annotations=annotations.statements,
         )  # fmt: skip
         self.hall.ledger.read(lambda connection: export.write(connection, exporter, period, BundleWriter(out)))

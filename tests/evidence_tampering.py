@@ -240,10 +240,26 @@ def claim_a_removal(morning, frames):
     frames.insert(frames.places(kinds.MANIFEST)[0], [kinds.REMOVAL, line])
 
 
-def claim_an_old_removal(morning, frames):
+def claim_a_removal_to_come(morning, frames):
     """The same, with a date far ahead, so that it would have been old enough."""
     claim_a_removal(morning, frames)
-    frames[frames.places(kinds.REMOVAL)[0]][1][6] += 40
+    frames[frames.places(kinds.REMOVAL)[0]][1][6] += 4000
+
+
+def claim_a_removal_long_ago(morning, frames):
+    """The same, before the rating was made."""
+    claim_a_removal(morning, frames)
+    frames[frames.places(kinds.REMOVAL)[0]][1][6] -= 4000
+
+
+def claim_that_an_identity_went(morning, frames):
+    """Only a line, which would keep an audit from comparing what the gateway said of the records of that manifest."""
+    at = frames.records("e-001", level=1)[0]
+    content = frames.content(at)
+    for kind in ("masked", "sealed"):
+        line = [kind, "e-001", content.stream, content.seq, content.seq, 1, MORNING_S // 86400]
+        frames.insert(frames.places(kinds.MANIFEST)[0], [kinds.REMOVAL, line])
+    change_flags(morning, frames)
 
 
 def identified(frames):
@@ -286,6 +302,13 @@ def before_the_certificate(morning, frames):
     frames[frames.records("e-001", level=1)[0]][1][1] = MORNING_S - 30 * 86400
 
 
+def damage_the_version_of_a_certificate(morning, frames):
+    at = frames.places(kinds.CERTIFICATE)[-1]
+    version_3 = bytes.fromhex("a003020102")
+    assert frames[at][1][0].count(version_3) == 1
+    frames[at][1][0] = frames[at][1][0].replace(version_3, bytes.fromhex("a003020112"))
+
+
 def forget_a_revocation(morning, frames):
     empty = evidence_authority.revocations({}, morning.authority, morning.now)
     der = empty.public_bytes(authority.Encoding.DER)
@@ -320,7 +343,7 @@ def seal_with_another_key(morning, frames):
 
 def damage_a_length(morning, frames):
     first = frames.data()
-    at = len(kinds.MAGIC) + len(first) // 2
+    at = len(type(frames)(frames[: len(frames) // 2]).data())  # where a frame begins
     return first[:at] + b"\xff" * 40 + first[at + 40 :]
 
 
@@ -380,8 +403,11 @@ TAMPERING = [
     (rewrite_a_record_in_the_middle, GATEWAY, {"chain"}, "e-001"),
     (claim_a_removal, FILE, {"withheld", "changed"}, "e-001"),
     (claim_a_removal, GATEWAY, {"gap"}, "e-001"),
-    (claim_an_old_removal, FILE, {"changed"}, None),
-    (claim_an_old_removal, GATEWAY, {"gap"}, "e-001"),
+    (claim_a_removal_to_come, FILE, {"removal", "withheld", "changed"}, "e-001"),
+    (claim_a_removal_to_come, GATEWAY, {"removal", "gap"}, "e-001"),
+    (claim_a_removal_long_ago, FILE, {"withheld", "changed"}, "e-001"),
+    (claim_a_removal_long_ago, GATEWAY, {"gap"}, "e-001"),
+    (claim_that_an_identity_went, FILE, {"words", "changed"}, 1),
     (drop_an_annotation, FILE, {"annotation", "changed"}, "e-001"),
     (drop_an_annotation, GATEWAY, {"annotation"}, "e-001"),
     (annotate_oneself, FILE, {"annotation", "changed"}, "e-001"),
@@ -398,6 +424,7 @@ TAMPERING = [
     (change_flags, FILE, {"words", "changed"}, 1),
     (change_the_time_of_arrival, FILE, {"words", "changed"}, 1),
     (before_the_certificate, GATEWAY, {"validity"}, "e-001"),
+    (damage_the_version_of_a_certificate, FILE, {"certificate", "changed"}, None),
     (forget_a_revocation, FILE, {"register", "unstated"}, "e-003"),
     (revoke_oneself, FILE, {"certificate", "register"}, None),
     (cut_the_file, FILE, {"truncated"}, None),

@@ -16,7 +16,7 @@ def write(path, morning, records):
     register = morning.book.current()
     with path.open("wb") as out:
         writer = BundleWriter(out)
-        writer.add(kinds.HEAD, HALL, FIRST_S, 1, manifest.GENESIS, False, "{}")
+        writer.add(kinds.HEAD, HALL, FIRST_S, 1, manifest.GENESIS, False, "{}", "{}")
         members = register.members()
         for _, der in members:
             writer.add(kinds.CERTIFICATE, der)

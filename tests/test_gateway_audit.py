@@ -9,7 +9,7 @@ from evidence_morning import FIRST_S, QUARTER_S, EvidenceMorning, Frames
 from evidence_tampering import FILE, GATEWAY, TAMPERING, put_an_older_heartbeat, sign_with_a_revoked_key, unmask_a_name
 from sealing_device import HALL, MORNING_S
 
-from gateway import audit, audit_report, retention
+from gateway import audit, audit_report
 from gateway import bundle_file as kinds
 from gateway.bundle_file import BundleError
 from gateway.findings import KEPT_MAX, KINDS, NOTE, Findings
@@ -112,25 +112,6 @@ def test_a_device_that_contradicts_itself_is_named(lying):
     assert codes(report) == {"equivocation"}
     (found,) = [one for one in report.findings.kept() if one.code == "equivocation"]
     assert (found.device, found.first) == ("e-001", 5)
-
-
-def test_what_retention_took_away_is_a_note_and_no_finding(tmp_path):
-    """The real removal of old ratings and identities, whole and in part."""
-    made = EvidenceMorning(tmp_path)
-    day = MORNING_S // retention.DAY_S + 200
-
-    def remove(connection):
-        retention.empty_identities(connection, retention.SEALED, 8, day)
-        retention.empty_identities(connection, retention.MASKED, 12, day)
-        retention.remove_records(connection, retention.RATINGS, 5, day)
-
-    made.hall.ledger.write(remove).result()
-    for central in (False, True):
-        report = judged(made, made.export(), central=central)
-        assert codes(report) == set()
-        assert report.findings.counts["removed"] == 3
-        assert sum(report.records.values()) < 20
-    made.hall.stop()
 
 
 @pytest.mark.parametrize("at", [0, -1])

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import audit_streams
-from gateway.audit_removals import Removals
 from gateway.audit_streams import Head, Stream, Streams
 from gateway.findings import Findings
 from protocol import event, rating, record
@@ -83,7 +82,7 @@ class Told:
 
     def __init__(self, head=NOTHING):
         self.findings = Findings()
-        self.streams = Streams({"e-001": head}, Removals(self.findings), self.findings)
+        self.streams = Streams({"e-001": head}, self.findings)
 
     def add(self, seq, kind=record.EVENT, claims=None, stream=STREAM, verified=True):
         values = claims or ({event.CODE: event.STREAM_OPENED} if seq == 1 else {event.CODE: event.BOOT})

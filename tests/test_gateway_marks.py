@@ -8,7 +8,7 @@ from sealing_device import MORNING_S, SUITE
 from sqlalchemy import insert
 from web_hall import AUDIT_TOKEN, BUSINESS_TOKEN, SUPERVISOR_TOKEN, TECHNICIAN_TOKEN, WebHall
 
-from gateway import annotations, marks, retention, schema, timeseries
+from gateway import annotations, marks, retention, schema
 from gateway.annotations import Annotation
 from gateway.marks import MarkRefused
 from gateway.tokens import ApiTokens
@@ -371,9 +371,9 @@ def test_a_rating_that_retention_took_away_counts_as_not_adopted_nowhere(hall):
     for seq in (2, 3, 4):
         mark(hall, seq, MISTAKEN)
     hall.project()
-    hall.ledger.write(lambda connection: retention.remove_records(connection, "ratings", 3, 1)).result()
-    hall.timeseries.remove(record.RATING, MORNING_S + 900)
-    hall.timeseries.write_batch([timeseries.point_of(one) for one in hall.ledger.records_after(3, 100)])
+    cutoff_s = MORNING_S + 900
+    hall.ledger.write(lambda connection: retention.remove_records(connection, "ratings", 3, cutoff_s, 1)).result()
+    hall.timeseries.remove(record.RATING, cutoff_s, 3)
     seen = counted(hall)
     assert seen["annotations"]["not_adopted"] == 1
     assert seen["by_device"]["e-001"]["not_adopted"]["ledger"] == 1
@@ -384,8 +384,8 @@ def test_a_rating_that_retention_took_away_counts_as_not_adopted_nowhere(hall):
 def test_what_was_said_of_a_point_goes_with_it_and_nothing_else(hall):
     mark(hall, 2, MISTAKEN)
     hall.project()
-    assert hall.timeseries.remove(record.PUNCH, MORNING_S + 900) == 1
+    assert hall.timeseries.remove(record.PUNCH, MORNING_S + 900, 99) == 1
     assert hall.timeseries.not_adopted() == {"e-001": 1}
-    assert hall.timeseries.remove(record.RATING, MORNING_S + 900) == 6
+    assert hall.timeseries.remove(record.RATING, MORNING_S + 900, 99) == 6
     assert hall.timeseries._rows("FROM standing") == []
     assert len(hall.rows(schema.annotation)) == 1, "the ledger's own word stays"

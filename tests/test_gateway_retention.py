@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from gateway_hall import GatewayHall
 from sealed_pair import flip
-from sealing_device import MORNING_S
+from sealing_device import MORNING_S, SealingDevice
 
 from gateway import dead_letters, retention, schema, timeseries
-from gateway.batch import DUPLICATE, EQUIVOCATION
+from gateway.batch import DUPLICATE, EQUIVOCATION, STORED
 from gateway.dead_letters import DeadLetter
 from gateway.masking import MaskingRule
 from gateway.quarantine import Quarantine
@@ -334,3 +334,45 @@ def test_the_boundary_is_the_newest_record_before_the_time_whatever_is_missing_b
 
     assert [boundary(day) for day in range(9)] == [0, 1, 2, 2, 2, 5, 6, 7, 8]
     assert [boundary(9, ready) for ready in range(9)] == [0, 1, 2, 2, 2, 5, 6, 7, 8]
+
+
+def readmit_in_the_middle(hall):
+    """Ratings of a device that nobody knew, taken in 90 days later between young ones. Positions: 1-3, 4-5, 6-7."""
+    stranger = SealingDevice("e-009", hall.public)
+    hall.take((stranger, stranger.opened()), (stranger, stranger.rating(5, identity=IDENTITY)))
+    hall.real.now_s += 90 * DAY_S
+    open_and_rate(hall, 2, identity=IDENTITY)
+    hall.devices["e-009"] = stranger
+    hall.write_registry()
+    offered = hall.readmission.offer([one["id"] for one in hall.rows(schema.quarantine)], "technician")
+    assert [one.result for one in offered] == [STORED, STORED]
+    hall.take(*(hall.rater.rating(5, hall.now(), identity=IDENTITY) for _ in range(2)))
+    hall.forward()
+    assert [one.device for one in hall.records()] == ["e-001"] * 3 + ["e-009"] * 2 + ["e-001"] * 2
+
+
+def test_a_readmitted_record_takes_no_younger_one_with_it(hall):
+    readmit_in_the_middle(hall)
+    before = hall.records()
+    assert hall.remove(days=1, ratings=80, sealed=80, masked=80, events=80) == {}
+    assert hall.records() == before
+    assert sum(one.ratings for one in hall.timeseries.counts().values()) == 5  # the points stay as long
+
+
+def test_a_readmitted_record_goes_with_its_neighbours(hall):
+    readmit_in_the_middle(hall)
+    assert hall.remove(days=81, ratings=80, sealed=80) == {"ratings": 5}
+    assert [(one.device, one.seq) for one in hall.records()] == [("e-001", 1), ("e-009", 1)]
+    assert sum(one.ratings for one in hall.timeseries.counts().values()) == 0
+
+
+def test_nothing_young_goes_even_below_the_boundary(hall):
+    readmit_in_the_middle(hall)
+    cutoff_s = hall.now() - DAY_S
+    for remove in (retention.remove_records, retention.empty_identities):
+        kind = "ratings" if remove is retention.remove_records else "sealed"
+        hall.ledger.write(
+            lambda connection, remove=remove, kind=kind: remove(connection, kind, 7, cutoff_s, 9)
+        ).result()
+    assert [(one.device, one.seq) for one in hall.records() if one.sealed] == [("e-001", seq) for seq in (2, 3, 4, 5)]
+    assert hall.lines() == [("ratings", "e-009", 2, 2, 1)]

@@ -108,7 +108,9 @@ def test_what_retention_removed_is_told(hall, device):
     rate(hall, device, identity=IDENTITY)
     for kind in (retention.SEALED, retention.MASKED):
         hall.ledger.write(
-            lambda connection, kind=kind: retention.empty_identities(connection, kind, 3, 20_000)
+            lambda connection, kind=kind: retention.empty_identities(
+                connection, kind, 3, hall.clock.now_s() + 1, 20_000
+            )
         ).result()
     text = told(hall, "A-17")
     assert "sealed to the central system: removed, their time was over" in text
