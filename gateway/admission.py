@@ -65,6 +65,8 @@ class Admission:
                 strays.append(stray("replayed", beat.arrival, beat.device))
         run.write()
         self._boot_clocks.note(connection, run.stored(), beats)
+        taken = [one.arrival for one, became in zip(batch.records, outcomes, strict=True) if became != EQUIVOCATION]
+        self.quarantine.release_all(connection, ((one.topic, one.message) for one in taken))
         self.quarantine.put(connection, strays)
         self._trim()
         standings = {key: _standing(key, state) for key, state in run.touched.items()}

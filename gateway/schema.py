@@ -2,7 +2,8 @@
 
 What may never stand in these tables: a name, phone or identity number in full, a visit number, a comment,
 the exact time of a rating, or any salt. They leave the gateway only inside `record.sealed`. What was refused
-lies in `quarantine` as it came, encrypted to the gateway; when it came to the second, unless an evaluator's topic it was.
+lies in `quarantine` as it came, encrypted to the gateway, with the second of its arrival unless the topic is an
+evaluator's.
 """
 
 from sqlalchemy import (
