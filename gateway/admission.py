@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, tuple_
 from sqlalchemy.dialects import sqlite
 
 from gateway import heartbeats, rules, schema, stream_rows
-from gateway.batch import DUPLICATE, EQUIVOCATION, STORED, Batch, Outcome, Standing, StreamKey, stray
+from gateway.batch import DUPLICATE, EQUIVOCATION, STORED, Batch, Outcome, Standing, StreamKey, copy, stray
 from gateway.boot_clocks import BootClocks
 from gateway.continuity import Continuity
 from gateway.facts import StreamFacts
@@ -55,20 +55,24 @@ class Admission:
         """Write the batch. Changes nothing in `batch`, so that it can run again after a rollback."""
         run = _Run(self, connection, batch)
         outcomes = [run.offer(one) for one in batch.records]
-        beats, strays = [], list(batch.strays)
+        copies = [(one, run.has(one)) for one in batch.copies]
+        beats, strays = [], [*batch.strays, *(copy(one) for one, held in copies if not held)]
         for beat in batch.beats:
             age = run.hear(beat)
             if age == heartbeats.NEW:
                 beats.append(beat)
             elif age == heartbeats.OLD:
-                strays.append(stray("replayed", beat.arrival))
+                strays.append(stray("replayed", beat.arrival, beat.device))
         run.write()
         self._boot_clocks.note(connection, run.stored(), beats)
+        taken = [one.arrival for one, became in zip(batch.records, outcomes, strict=True) if became != EQUIVOCATION]
+        self.quarantine.release_all(connection, ((one.topic, one.message) for one in taken))
         self.quarantine.put(connection, strays)
         self._trim()
         standings = {key: _standing(key, state) for key, state in run.touched.items()}
         refused = [one.reason for one in strays]
-        return Outcome(outcomes, beats, refused, standings, run.fresh, run.repeated - run.fresh, run.flags)
+        repeated, held = run.repeated - run.fresh, [one.kind for one, held in copies if held]
+        return Outcome(outcomes, beats, refused, standings, run.fresh, repeated, run.flags, held)
 
     def _trim(self) -> None:
         while len(self._streams) > STREAMS_MAX:
@@ -169,6 +173,20 @@ class _Run:
             return DUPLICATE
         self._contradict(key, state, one.seq, stored, one.digest, one.evidence, one.received_s)
         return EQUIVOCATION
+
+    def has(self, one: Admitted) -> bool:
+        """True when this copy, which the broker kept, is of a record that the ledger has or had; it is counted then.
+
+        Nothing of it is kept: in quarantine the salts would live on that went when the record was sealed.
+        """
+        key = (one.device.name, one.stream)
+        if key not in self.touched and not self._owner.knows(self._connection, key):
+            return False
+        state = self._touch(key, one.received_s)
+        if not self._held(key, state, one.seq) or self._digest(key, one.seq) not in (None, one.digest):
+            return False
+        state.duplicates += 1
+        return True
 
     def _contradict(
         self, key: StreamKey, state: Continuity, seq: int, stored: bytes, digest: bytes, evidence: bytes, now_s: int

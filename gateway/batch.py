@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from gateway.opening import Admitted, Arrival, Beat
 from gateway.quarantine import Stray
+from gateway.registry import KINDS, Device
+from protocol.record import RATING, coarse
 
 STORED, DUPLICATE, EQUIVOCATION = "stored", "duplicate", "equivocation"
 
@@ -20,6 +22,16 @@ class Batch:
     records: list[Admitted] = field(default_factory=list)
     beats: list[Beat] = field(default_factory=list)
     strays: list[Stray] = field(default_factory=list)
+    copies: list[Admitted] = field(default_factory=list)  # kept by the broker: compared with the ledger, never stored
+
+    def take(self, made: Admitted | Beat) -> None:
+        """Put it where it belongs. No copy of a heartbeat is compared: it tells of nobody."""
+        if made.arrival.retained:
+            self.strays.append(copy(made)) if isinstance(made, Beat) else self.copies.append(made)
+        elif isinstance(made, Beat):
+            self.beats.append(made)
+        else:
+            self.records.append(made)
 
     def single(self) -> "list[Batch]":
         """The same, one message a batch."""
@@ -27,17 +39,30 @@ class Batch:
             *(Batch(records=[one]) for one in self.records),
             *(Batch(beats=[one]) for one in self.beats),
             *(Batch(strays=[one]) for one in self.strays),
+            *(Batch(copies=[one]) for one in self.copies),
         ]
 
     def as_strays(self, reason: str) -> "Batch":
         """The same messages, none of them accepted."""
-        arrivals = [one.arrival for one in self.records] + [one.arrival for one in self.beats]
-        return Batch(strays=[*(stray(reason, arrival) for arrival in arrivals), *self.strays])
+        offered: list[Admitted | Beat] = [*self.records, *self.beats]
+        refused = [stray(reason, one.arrival, one.device) for one in offered]
+        return Batch(strays=[*refused, *self.strays, *(copy(one) for one in self.copies)])
 
 
-def stray(reason: str, arrival: Arrival) -> Stray:
-    """The message for the quarantine."""
-    return Stray(reason, arrival.topic, arrival.message, arrival.received_ms // 1000)
+def stray(reason: str, arrival: Arrival, device: Device | None) -> Stray:
+    """The message for the quarantine. device: whose topic it is, where the registry has it.
+
+    When an evaluator spoke is told to the quarter of an hour only, as in the ledger: its message may be a rating. A
+    punch states its second itself, and its clock is held against that of its receipt when it is readmitted.
+    """
+    received_s = arrival.received_ms // 1000
+    may_rate = device is not None and RATING in KINDS[device.kind]
+    return Stray(reason, arrival.topic, arrival.message, coarse(received_s) if may_rate else received_s)
+
+
+def copy(one: Admitted | Beat) -> Stray:
+    """A copy that the broker kept, for the quarantine."""
+    return stray("retained", one.arrival, one.device)
 
 
 class Standing(NamedTuple):
@@ -58,6 +83,7 @@ class Outcome:
     refused: reasons of what went to quarantine.
     standings: of every stream that the batch touched; `fresh` names those to which it added something, `repeated`
     those that only got again what they had. flags: how often each rule marked a new record.
+    copies: kinds of those copies of the broker that the ledger has: duplicates, without a receipt.
     """
 
     records: list[str]
@@ -67,3 +93,4 @@ class Outcome:
     fresh: set[StreamKey]
     repeated: set[StreamKey]
     flags: Mapping[str, int]
+    copies: Sequence[int] = ()

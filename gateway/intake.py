@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from gateway import rules
 from gateway.admission import STREAMS_MAX, Admission
-from gateway.batch import STORED, Batch, Outcome, stray
+from gateway.batch import DUPLICATE, STORED, Batch, Outcome, stray
 from gateway.configuration import IntakeSettings
 from gateway.hall_clock import HallClock
 from gateway.identity_seal import IdentitySeal
@@ -26,7 +26,7 @@ from gateway.ledger import Ledger
 from gateway.ledger_file import LedgerError
 from gateway.logs import Log
 from gateway.metrics import Metrics
-from gateway.opening import Arrival, Beat, Opened, Opener
+from gateway.opening import Admitted, Arrival, Opened, Opener
 from gateway.rules import Refusal
 from gateway.shares import Shares
 from protocol.record import KIND_NAMES
@@ -193,22 +193,26 @@ class Intake:
     def _finish(self, opened: Opened, verified: bool, batch: Batch) -> None:
         try:
             made = self._opener.finish(opened, verified)
-            if isinstance(made, Beat):
-                batch.beats.append(made)
-                return
-            if made.disclosures and made.seq > self._durable.get((made.device.name, made.stream), 0):
-                made.sealed = self._seal.seal(made.device.name, bytes.fromhex(made.stream), made.seq, made.disclosures)
-            made.disclosures = []
-            batch.records.append(made)
+            if isinstance(made, Admitted):
+                self._seal_what_is_new(made)
+            batch.take(made)
         except Exception as error:  # as above
             self._refuse(opened.arrival, error, batch)
+
+    def _seal_what_is_new(self, made: Admitted) -> None:
+        """Its disclosures go in any case."""
+        is_stored = made.seq <= self._durable.get((made.device.name, made.stream), 0)
+        if made.disclosures and not is_stored and not made.arrival.retained:
+            made.sealed = self._seal.seal(made.device.name, bytes.fromhex(made.stream), made.seq, made.disclosures)
+        made.disclosures = []
 
     def _refuse(self, arrival: Arrival, error: Exception, batch: Batch) -> None:
         """Into the quarantine, with its reason; of a fault of ours only type and place are logged."""
         reason = error.reason if isinstance(error, Refusal | Refused) else "internal"
         if reason == "internal":
             _log.error("intake failed on a message", error)
-        batch.strays.append(stray(reason, arrival))
+        reason = "retained" if arrival.retained else reason
+        batch.strays.append(stray(reason, arrival, self._opener.speaker(arrival.topic)))
 
     def _commit(self, batch: Batch, topics: list[str]) -> None:
         """Hand the batch, made of messages on `topics`, to the writer; wait while BATCHES_WAITING are on their way."""
@@ -287,6 +291,8 @@ class Intake:
         for (became, kind), count in seen.items():
             name = "records" if became == STORED else became
             self._metrics.count(name, count, kind=KIND_NAMES[kind])
+        for kind in outcome.copies:
+            self._metrics.count(DUPLICATE, kind=KIND_NAMES[kind])
         self._metrics.count("heartbeats", len(outcome.beats))
         for reason, count in Counter(outcome.refused).items():
             self._metrics.count("refused", count, reason=reason)

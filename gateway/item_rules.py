@@ -17,7 +17,7 @@ MATTER = (
     Rule(
         "item_words",
         FLAG,
-        "the visit's words held the applicant's name or a number: they are not kept",
-        "事项内容含申请人姓名或号码，未予保存",
+        "the visit's words held the applicant's name or a number, or the visit's: they are not kept",
+        "办件内容含申请人姓名、号码或办件编号，未予保存",
     ),
 )

@@ -5,10 +5,11 @@ the rating carries a flag. Where the library knows the item, its words stand wit
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from gateway import credit_code
+from gateway.applicant_words import ApplicantWords
 
 # Article 3 of the seed document treats them apart (domain reference, P5).
 SINGLE, BATCH, JOINT, THEME, CONSULTATION = "single", "batch", "joint", "theme", "consultation"
@@ -27,8 +28,7 @@ CODE = re.compile("[0-9A-Z]{31}(?:[0-9A-Z]{2})?")
 NAME_CHARACTERS_MAX = 200
 DEPARTMENT_CHARACTERS_MAX = 100
 DEPARTMENT_CODE_CHARACTERS_MAX = 18
-# Shorter ones stand in many a name or code by chance. Two Chinese characters are a name already, two digits nothing.
-SECRET_CHARACTERS_MIN, SECRET_ASCII_MIN = 2, 6
+_NOTHING = ApplicantWords()
 
 
 @dataclass(frozen=True)
@@ -69,35 +69,43 @@ class Context:
 
 
 def whole(
-    matter: Matter, staff: str | None, library: Mapping[str, LibraryItem] | None, secrets: Iterable[str]
+    matter: Matter, staff: str | None, library: Mapping[str, LibraryItem] | None, unsaid: ApplicantWords = _NOTHING
 ) -> Context:
-    """The context of a visit that is rated once. library: None where the hall has none. secrets: see compare()."""
-    item, flags = compare(matter.item, library, secrets)
-    compared = [compare(part, library, secrets) for part in matter.parts]
-    words = _words(matter, staff, item)
+    """The context of a visit that is rated once. library: None where the hall has none. unsaid: see compare()."""
+    item, flags = compare(matter.item, library, unsaid)
+    compared = [compare(part, library, unsaid) for part in matter.parts]
+    words, found = _words(matter, staff, item, unsaid)
     if compared:
         words["parts"] = [_item_words(part) for part, _ in compared]
-    codes = [*flags, *(flag for _, found in compared for flag in found)]
-    return Context(words, tuple(dict.fromkeys(codes)))
+    return _context(words, [*flags, *found, *(flag for _, found in compared for flag in found)])
 
 
 def part(
-    matter: Matter, number: int, staff: str | None, library: Mapping[str, LibraryItem] | None, secrets: Iterable[str]
+    matter: Matter,
+    number: int,
+    staff: str | None,
+    library: Mapping[str, LibraryItem] | None,
+    unsaid: ApplicantWords = _NOTHING,
 ) -> Context:
     """The context of part `number` (from 1) of a visit that is rated part by part."""
-    item, flags = compare(matter.parts[number - 1], library, secrets)
-    return Context({**_words(matter, staff, item), "part": number}, tuple(flags))
+    item, flags = compare(matter.parts[number - 1], library, unsaid)
+    words, found = _words(matter, staff, item, unsaid)
+    return _context({**words, "part": number}, [*flags, *found])
+
+
+def _context(words: Mapping[str, object], flags: Sequence[str]) -> Context:
+    return Context(words, tuple(dict.fromkeys(flags)))
 
 
 def compare(
-    said: Item, library: Mapping[str, LibraryItem] | None, secrets: Iterable[str] = ()
+    said: Item, library: Mapping[str, LibraryItem] | None, unsaid: ApplicantWords = _NOTHING
 ) -> tuple[Item, list[str]]:
     """The words that may be kept, and the rule codes of what does not fit.
 
-    secrets: what must never be kept (the applicant's name and numbers, the visit number); a word that holds one of
-    them is dropped.
+    unsaid: what must never be kept; a word that holds some of it is dropped, whatever its field: one identity number
+    in 31 passes for a credit code. A code of the library is public, and no person's.
     """
-    item, flags = _plain(said, [one for one in secrets if _is_telling(one)])
+    item, flags = _plain(said, library or {}, unsaid)
     if item.credit_code is not None and not credit_code.is_valid(item.credit_code):
         item = replace(item, credit_code=None)
         flags.append("credit_code")
@@ -113,22 +121,19 @@ def compare(
     return known.item, [*flags, *_differences(item, known)]
 
 
-def _is_telling(secret: str) -> bool:
-    return len(secret) >= (SECRET_ASCII_MIN if secret.isascii() else SECRET_CHARACTERS_MIN)
-
-
-def _plain(said: Item, secrets: Sequence[str]) -> tuple[Item, list[str]]:
-    """Codes in capitals, and no word that holds a secret. Item and credit code have forms that no secret has."""
+def _plain(said: Item, library: Mapping[str, LibraryItem], unsaid: ApplicantWords) -> tuple[Item, list[str]]:
+    """Codes in capitals, and no word that holds what must not be kept."""
     values: dict[str, str] = {}
     flags: list[str] = []
     for one in fields(said):
         value = getattr(said, one.name)
         if value is None:
             continue
-        if one.name not in ("code", "credit_code") and any(secret in value for secret in secrets):
+        value = value if one.name.endswith("name") else value.upper()
+        if unsaid.stand_in(value) and not (one.name == "code" and value in library):
             flags = ["item_words"]
             continue
-        values[one.name] = value if one.name.endswith("name") else value.upper()
+        values[one.name] = value
     return Item(**values), flags
 
 
@@ -146,13 +151,19 @@ def _differ(said: str | None, known: str | None) -> bool:
     return said is not None and known is not None and said != known
 
 
-def _words(matter: Matter, staff: str | None, item: Item) -> dict[str, object]:
+def _words(
+    matter: Matter, staff: str | None, item: Item, unsaid: ApplicantWords
+) -> tuple[dict[str, object], list[str]]:
+    """The words besides the parts, and the rule codes of what was dropped."""
     words: dict[str, object] = {"kind": matter.kind, **_item_words(item)}
-    if staff is not None:
+    flags = []
+    if staff is not None and unsaid.stand_in(staff):
+        flags = ["item_words"]
+    elif staff is not None:
         words["staff"] = staff
     if matter.applicant_kind is not None:
         words["applicant_kind"] = matter.applicant_kind
-    return words
+    return words, flags
 
 
 def _item_words(item: Item) -> dict[str, str]:

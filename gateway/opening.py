@@ -21,6 +21,7 @@ from gateway.visit import Answer
 from protocol import disclosure, encrypt0, event, heartbeat, rating, record, sign1, topic
 from protocol.limits import MESSAGE_BYTES_MAX
 from protocol.record import Record, coarse
+from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
 
 
@@ -127,12 +128,17 @@ class Opener:
 
     def open(self, arrival: Arrival) -> Opened:
         """Size, topic, registry, key id, decryption, structure. Raises Refusal or protocol Refused."""
-        if arrival.retained:
-            raise Refusal("retained")
         if not 0 < len(arrival.message) <= MESSAGE_BYTES_MAX:
             raise Refusal("size")
         device = self._sender(arrival.topic)
         return Opened(arrival, device, self._channels.open_record(device, encrypt0.parse(arrival.message)))
+
+    def speaker(self, on_topic: str) -> Device | None:
+        """The device whose topic it is, whatever its status; None where the registry has none."""
+        try:
+            return self._registry.get(topic.parse(on_topic)[1])
+        except Refused:
+            return None
 
     def _sender(self, on_topic: str) -> Device:
         hall, name, direction = topic.parse(on_topic)

@@ -112,9 +112,22 @@ class Quarantine:
 
     def release(self, connection: Connection, kept: Kept) -> None:
         """Let a message go that the ledger has now; in the transaction in which it got there."""
-        connection.execute(delete(schema.quarantine).where(schema.quarantine.c.id == kept.id))
-        if self._held is not None:
+        gone = connection.execute(delete(schema.quarantine).where(schema.quarantine.c.id == kept.id)).rowcount
+        if gone and self._held is not None:
             self._held.add(kept.topic, -1, -len(kept.message))
+
+    def release_all(self, connection: Connection, arrived: Iterable[tuple[str, bytes]]) -> None:
+        """Let those of these messages, (topic, message), go that lie here: the ledger has them now.
+
+        A device sends again what was refused, and what it kept is the same bytes.
+        """
+        table, held = schema.quarantine, self._held or _count_held(connection)
+        self._held = held
+        digests = [Stray("", topic, message, 0).digest() for topic, message in arrived if topic in held.messages]
+        if digests:
+            gone = delete(table).where(table.c.digest.in_(digests))
+            for row in connection.execute(gone.returning(table.c.topic, func.length(table.c.message))).all():
+                held.add(row[0], -1, -row[1])
 
     def rename(self, connection: Connection, kept: Kept, reason: str) -> None:
         """A message that was refused again, now for another reason."""

@@ -1,7 +1,9 @@
 """Tables of the hall's ledger (SQLAlchemy Core). The ledger is the truth; everything else can be rebuilt from it.
 
 What may never stand in these tables: a name, phone or identity number in full, a visit number, a comment,
-the exact time of a rating, or any salt. They leave the gateway only inside `record.sealed`.
+the exact time of a rating, or any salt. They leave the gateway only inside `record.sealed`. What was refused
+lies in `quarantine` as it came, encrypted to the gateway, with the second of its arrival unless the topic is an
+evaluator's.
 """
 
 from sqlalchemy import (
@@ -163,7 +165,7 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("received_s", Integer, nullable=False),
+    Column("received_s", Integer, nullable=False),  # of an evaluator: begin of the quarter of an hour
     Column("topic", String, nullable=False),
     Column("reason", String(32), nullable=False),
     Column("digest", LargeBinary(32), nullable=False),  # SHA-256 over topic and whole message

@@ -15,6 +15,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from gateway import matter, visit_states
+from gateway.applicant_words import ApplicantWords
 from gateway.hall_clock import HallClock
 from gateway.item_library import Library
 from gateway.ledger import Ledger
@@ -107,27 +108,29 @@ class Visits:
         if device is None:
             raise VisitRefused("window", "no active evaluator")
         questions = _Questions(device, claims, timeout_s or self._timeout_s, parts)
-        wanted = self._wanted(questions, about, applicant or {}, supersede)
+        wanted = self._wanted(questions, about, ApplicantWords(visit, applicant), supersede)
         opened = self._ledger.write(lambda connection: self._book.open(connection, wanted)).result()
         self._take_back(opened, visit)
         if opened.visit.state == ASKED:  # again too: a crash may have come between commit and command; devices ask once
             self._ask(visit, questions, wanted.expires_s, opened.visit)
         return opened.visit
 
-    def _wanted(self, asked: _Questions, about: Matter, applicant: Mapping[str, str], supersede: bool) -> NewVisit:
+    def _wanted(self, asked: _Questions, about: Matter, unsaid: ApplicantWords, supersede: bool) -> NewVisit:
         visit, staff = str(asked.claims[command.VISIT]), asked.claims.get(command.STAFF)
         clerk = None if staff is None else str(staff)
-        secrets = [visit, *(value for name, value in applicant.items() if name != "id_kind")]
         library = self._library()
         numbers = range(1, asked.parts + 1)
+        body = _body(asked.claims, about)
+        if clerk is not None and unsaid.stand_in(clerk):
+            del asked.claims[command.STAFF]  # a device signs it with the rating, in clear
         return NewVisit(
             visit,
             str(asked.claims[command.WINDOW]),
             asked.device.name,
             self._expiry_s(asked.asked_s),
-            _body(asked.claims, about),
-            matter.whole(about, clerk, library, secrets),
-            [matter.part(about, number, clerk, library, secrets) for number in numbers],
+            body,
+            matter.whole(about, clerk, library, unsaid),
+            [matter.part(about, number, clerk, library, unsaid) for number in numbers],
             supersede,
         )
 

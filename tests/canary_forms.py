@@ -5,6 +5,7 @@ import binascii
 import html
 import random
 from collections.abc import Iterable, Iterator
+from string import ascii_lowercase
 from urllib.parse import quote_from_bytes
 
 from protocol import cbor
@@ -21,6 +22,19 @@ def chinese(length):
 
 def digits(length):
     return "".join(_CHANCE.choice("0123456789") for _ in range(length))
+
+
+def latin():
+    """A short name in Latin letters: first and family name of two."""
+    return " ".join("".join(_CHANCE.choice(ascii_lowercase) for _ in range(2)).title() for _ in range(2))
+
+
+def typed(word: str) -> list[str]:
+    """The same word as people and programs type it: full-width, with separators, in other case."""
+    wide = "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in word)
+    third = len(word) // 3
+    pieces = word[:third], word[third : 2 * third], word[2 * third :]
+    return [wide, *(mark.join(pieces) for mark in ("-", " ", "·", "\u200b")), word.lower(), word.upper()]
 
 
 def _base64(content: bytes) -> Iterator[tuple[str, bytes]]:

@@ -15,10 +15,12 @@ import time
 import duckdb
 import httpx
 import pytest
-from canary_forms import Search, forms_of
+from canary_forms import Search, chinese, forms_of, latin, typed
 from canary_hall import CanaryHall, Person, broken_requests, duckdb_cells, sqlite_cells
 from sealed_pair import flip
+from sqlalchemy import select
 
+from gateway import schema
 from protocol import disclosure, rating, record, sign1
 from simulator.central_faults import Fault
 
@@ -26,6 +28,9 @@ pytestmark = pytest.mark.xdist_group("broker")
 
 # Forty days and some seconds ago: no clock of the hall shows such a time by itself.
 EXACT_S = int(time.time()) // 900 * 900 - 40 * 86_400 + 437
+
+# Ratings of the first device that are taken: three levels, and five visits that name their applicant in other forms.
+RATED = 3 + 5
 
 
 class Planter:
@@ -44,9 +49,9 @@ class Planter:
 
     # Through devices.
 
-    def rated(self, device, where, level=1, mark="", changed=None):
-        """(Record, disclosures) of a rating full of a new person's words."""
-        person = self.person(where, mark)
+    def rated(self, device, where, level=1, mark="", changed=None, person=None):
+        """(Record, disclosures) of a rating full of a person's words; by default a new one's."""
+        person = person or self.person(where, mark)
         redactable = {**person.redactable(EXACT_S + len(self.people)), **(changed or {})}
         claims = device.rating_claims(level, rating.VISIT_MODE)
         made, disclosures = device.make(record.RATING, claims, EXACT_S + 900, redactable)
@@ -100,6 +105,7 @@ class Planter:
             self._accepted(person, self.request("POST", "/api/v1/visits", json.dumps(asked)), "asked")
         self._accepted(person, self.request("DELETE", f"/api/v1/visits/{person.visit}"), "cancelled")
         self._accepted(person, self.request("GET", f"/api/v1/visits/{person.visit}"), "cancelled")
+        self._disguised(device)
         for number in range(len(list(broken_requests(Person("none"))))):
             person = self.person(f"broken request {number}")
             method, path, content, headers = list(broken_requests(person))[number]
@@ -108,6 +114,23 @@ class Planter:
         failing = self.person("failing request", "FAULT")
         assert self.hall.take(self.request("GET", f"/api/v1/visits/{failing.visit}")).status_code == 500
         self._garbage()
+
+    def _disguised(self, device):
+        """Visits in whose every word the applicant is typed in another way; each is rated, so that it would go on."""
+        for key in ("name", "phone", "number", "visit", "latin"):
+            person = self.person(f"disguised {key}", "Bj")
+            named = latin() if key == "latin" else person.name
+            forms = typed(named if key == "latin" else vars(person)[key])
+            asked = {
+                "window": device.place,
+                "visit": person.visit,
+                "applicant": {**person.applicant, "name": named},
+                "kind": "batch",
+                "parts": [careless_part(person, form) for form in forms],
+                "staff": person.also("staff", typed(person.phone)[1]),
+            }
+            self._accepted(person, self.request("POST", "/api/v1/visits", json.dumps(asked)), "asked")
+            device.deliver(device.seal(*self.rated(device, "", 2, person=person)))
 
     def _accepted(self, person, answer, state):
         """The business system is told its own visit number; for the search it is taken out of the answer."""
@@ -156,6 +179,13 @@ def careless(person):
     return {"item_code": person.number, "item_name": f"{person.name}的证照 {person.visit}", "department": department}
 
 
+def careless_part(person, form):
+    """A part of a visit with one form of a person's word; a word beside it tells whether the whole was kept."""
+    beside = person.also(f"beside {form}", chinese(4))
+    department = {"code": person.also("code", person.number.lower()), "name": f"{form}{beside}所"}
+    return {"item_code": person.number, "item_name": f"{beside}{form}", "department": department}
+
+
 @pytest.fixture
 def hall(hall_dir, tmp_path):
     (tmp_path / "scratch").mkdir()
@@ -196,7 +226,7 @@ def test_nothing_that_is_planted_is_found_anywhere_but_at_the_central_system(hal
 def _all_arrived(hall):
     counts = hall.gateway.counts()
     return (
-        counts["by_device"]["e-001"]["ledger"]["ratings"] == 3
+        counts["by_device"]["e-001"]["ledger"]["ratings"] == RATED
         and counts["by_device"]["e-001"]["equivocations"] >= 1
         and counts["by_device"]["e-002"]["timeseries"]["ratings"] == 1
         and sum(counts["quarantine"].values()) >= 6
@@ -211,6 +241,9 @@ def _assert_planted(hall, device, planter):
     for person in planter.people[:3]:
         assert all(str(word) in opened for what, word in person.words.items() if "salt" not in what)
     device.wait(lambda: len(device.commands) >= 3)
+    words = select(schema.record.c.visit_json).where(schema.record.c.visit_json.is_not(None))
+    told = hall.gateway.look(lambda connection: connection.execute(words).scalars().all())
+    assert [json.loads(one) for one in told] == [{"kind": "batch", "parts": [{}] * 7}] * 5
     asked = str([one.claims for one in device.commands])
     assert all(
         word in asked for what, word in planter.words.items() if what in ("visit opened: name", "visit opened: number")

@@ -8,11 +8,13 @@ from sealing_device import MORNING_S
 from web_hall import WebHall
 
 from gateway import cli, credit_code, item_library, matter, rules
+from gateway.applicant_words import ApplicantWords
 from gateway.forwarder import entry
 from gateway.item_library import ItemFile
-from gateway.matter import Item, LibraryItem, Matter
+from gateway.matter import Context, Item, LibraryItem, Matter
 from gateway.registry import CHECK_INTERVAL_S, RegistryError
 from gateway.timeseries import point_of
+from protocol import command
 
 # Published codes: their check characters are not ours.
 CREDIT_CODES = ["91110000600037341L", "91350100M000100Y43"]
@@ -63,15 +65,16 @@ def test_two_characters_of_a_credit_code_that_changed_places_are_found():
         (Item("8" * 31, "新事项"), ["item_unknown"], Item("8" * 31, "新事项")),
         (Item("8" * 33), ["item_unknown"], Item("8" * 33)),
         (Item("1" * 32, "新事项"), ["item_code"], Item(name="新事项")),
-        (Item("110101199003078515"), ["item_code"], Item()),  # an identity number in the wrong field is not kept
+        (Item("110101199003078514"), ["item_code"], Item()),  # an identity number in the wrong field is not kept
         (Item(name="代13987654321办"), ["item_words"], Item()),
         (Item(name="欧阳娜娜的证"), ["item_words"], Item()),
         (Item(department_code="110101199003078515"), ["item_words"], Item()),
+        (Item("110101199003078515"), ["item_words"], Item()),
     ],
 )
 def test_what_does_not_fit_is_flagged_and_never_refused(said, flags, kept):
-    secrets = ["欧阳娜娜", "13987654321", "110101199003078515", "17"]
-    assert matter.compare(said, LIBRARY, secrets) == (kept, flags)
+    applicant = {"name": "欧阳娜娜", "phone": "13987654321", "id_number": "110101199003078515"}
+    assert matter.compare(said, LIBRARY, ApplicantWords("17", applicant)) == (kept, flags)
     assert all(rules.RULES[flag].effect == rules.FLAG for flag in flags)
 
 
@@ -81,9 +84,63 @@ def test_without_a_library_only_forms_are_checked():
     assert matter.compare(Item("8" * 30, credit_code="X"), None) == (Item(), ["credit_code", "item_code"])
 
 
+# Identity number that passes for a credit code, as one in 31 does.
+NUMBER = next(one for n in range(1000) if credit_code.is_valid(one := f"11010119900307{n:03}X"))
+FORMS = [
+    ("李娜", ["李娜", "李 娜", "李·娜", "李\u200b娜", "李\u3000娜的证"]),
+    ("阿依古丽·买买提", ["阿依古丽买买提", "阿依古丽-买买提"]),
+    ("Li Na", ["Li Na", "LI NA", "ＬＩ　ＮＡ", "lina", "执照 Li-Na", "Lí Nà"]),
+    ("Bo E", ["bo e"]),
+    ("１３８００１３８０００", ["13800138000", "代138-0013-8000办", "１３８ ００１３ ８０００", "+86 138.0013.8000"]),
+    ("+86 138 0013 8000", ["13800138000"]),
+    ("010-12345678转801", ["12345678"]),
+    (NUMBER, [NUMBER, NUMBER.lower(), f"{NUMBER[:6]} {NUMBER[6:14]} {NUMBER[14:]}", f"证{NUMBER}"]),
+    ("H1234567801", ["h12345678"]),
+    ("BJ-2026-17", ["bj-2026-17", "BJ202617", "SP/BJ/2026/17", "ＢＪ－２０２６－１７"]),
+]
+
+
+def words_of(said):
+    """ApplicantWords of somebody of whom this one word is known."""
+    if said.startswith("BJ"):
+        return ApplicantWords(said)
+    key = "name" if said[0] in "李阿LB" else "id_number" if said in (NUMBER, "H1234567801") else "phone"
+    return ApplicantWords("17", {key: said, "id_kind": "111"})
+
+
+@pytest.mark.parametrize(("said", "form"), [(said, form) for said, forms in FORMS for form in forms])
+def test_no_form_of_the_applicants_words_is_kept_in_any_field(said, form):
+    unsaid = words_of(said)
+    for field in ("code", "name", "department_code", "department_name", "credit_code"):
+        item, flags = matter.compare(Item(**{field: form}), None, unsaid)
+        assert (item, flags) == (Item(), ["item_words"]), field
+    about = Matter("batch", Item(), None, (Item(),))
+    assert matter.whole(about, form, None, unsaid) == Context({"kind": "batch", "parts": [{}]}, ("item_words",))
+    assert matter.part(about, 1, form, None, unsaid) == Context({"kind": "batch", "part": 1}, ("item_words",))
+
+
+@pytest.mark.parametrize(
+    ("unsaid", "kept"),
+    [
+        (ApplicantWords("17", {"name": "李", "phone": "1380", "id_kind": "11999"}), "李17局1380的11999"),
+        (ApplicantWords("A-1-2", {"name": "E B"}), "A12EB"),
+        (ApplicantWords("---", {"name": "…", "phone": "转"}), "--- … 转"),
+        (ApplicantWords(), "欧阳娜娜"),
+    ],
+)
+def test_what_is_too_short_to_tell_anybody_takes_no_word_away(unsaid, kept):
+    assert matter.compare(Item(name=kept), None, unsaid) == (Item(name=kept), [])
+
+
+def test_a_code_of_the_library_stays_whatever_the_visit_is_called():
+    unsaid = ApplicantWords(CODE[-8:])
+    assert matter.compare(Item(CODE), LIBRARY, unsaid) == (KNOWN, [])
+    assert matter.compare(Item("1" + CODE[1:]), LIBRARY, unsaid) == (Item(), ["item_words"])
+
+
 def test_the_context_of_a_visit_names_nobody():
     about = Matter("joint", KNOWN, "enterprise", (Item(HANDLING), Item("7" * 31, "欧阳娜娜")))
-    context = matter.whole(about, "S001", LIBRARY, ["欧阳娜娜"])
+    context = matter.whole(about, "S001", LIBRARY, ApplicantWords("17", {"name": "欧阳娜娜"}))
     assert context.words == {
         "kind": "joint",
         "item_code": CODE,
@@ -215,7 +272,7 @@ def test_what_a_visit_is_about_stands_with_its_rating_in_every_store(hall):
     assert (answer.status_code, set(answer.json())) == (200, {"visit", "window", "state", "id"})
     hall.take(hall.devices["e-001"].rating(2, at_s=MORNING_S, visit="BJ-2026-17", comment="慢"))
     newest = hall.records()[-1]
-    words = matter.whole(Matter(item=KNOWN, applicant_kind="enterprise"), "S001", None, ()).words
+    words = matter.whole(Matter(item=KNOWN, applicant_kind="enterprise"), "S001", None).words
     assert newest.visit == words
     assert newest.flags == []
     assert entry(newest)["visit"] == words
@@ -225,6 +282,17 @@ def test_what_a_visit_is_about_stands_with_its_rating_in_every_store(hall):
     assert hall.timeseries._rows("SELECT department FROM point WHERE kind = 1") == [("SP01",)]
     with hall.client() as client:
         assert CODE not in client.get("/api/v1/live").text  # who stands at a window is seen; what they rated is not
+
+
+def test_a_clerks_number_that_is_the_applicants_reaches_neither_device_nor_ledger(hall):
+    answer = post(hall, staff="139-8765-4321", applicant={"phone": "13987654321"})
+    assert (answer.status_code, answer.json()["flags"]) == (200, ["item_words"])
+    assert post(hall, staff="139-8765-4321", applicant={"phone": "13987654321"}).status_code == 200  # the same again
+    assert post(hall, applicant={"phone": "13987654321"}).json() == {"error": "visit_differs"}
+    (asked,) = [one for kind, one in hall.down(hall.devices["e-001"], 2) if kind == "command"]
+    assert command.STAFF not in asked.claims
+    hall.take(hall.devices["e-001"].rating(2, visit="BJ-2026-17"))
+    assert "staff" not in hall.records()[-1].visit
 
 
 def test_a_mismatch_is_told_to_the_developer_and_flagged_on_the_rating(hall):

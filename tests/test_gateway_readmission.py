@@ -187,7 +187,7 @@ def test_a_copy_that_the_broker_kept_comes_back_only_once(hall, evaluator):
     hall.take((evaluator, first), retained=True)
     assert readmit(hall) == [("stored", None)]
     hall.take((evaluator, first), retained=True)
-    assert readmit(hall) == [("duplicate", None)]
+    assert (readmit(hall), hall.ledger.streams()[0].duplicates) == ([], 1)
     assert (seqs(hall), held(hall)) == ([("e-001", 1)], [])
 
 
@@ -223,12 +223,25 @@ def test_offering_twice_changes_nothing(hall, stranger):
     assert (stream.stored, stream.duplicates, hall.ledger.last_position()) == (2, 0, 2)
 
 
-def test_what_the_device_sent_again_meanwhile_is_a_duplicate_and_leaves(hall, stranger):
-    message = stranger.opened()
-    hall.take((stranger, message))
+def test_what_the_device_sent_again_meanwhile_has_left_by_itself(hall, stranger, evaluator):
+    message, other = stranger.opened(), stranger.rating(1)
+    hall.take((stranger, message), (stranger, other))
     enrol(hall, stranger)
     hall.registry.refresh(0, at_once=True)
-    hall.take((stranger, message))
+    hall.take((stranger, message), evaluator.opened())
+    assert (seqs(hall), [number for number, _, _ in held(hall)]) == ([("e-009", 1), ("e-001", 1)], [2])
+    assert "readmitted" not in hall.records()[0].flags
+    hall.take((stranger, other))
+    assert (held(hall), hall.ledger.refusals(), readmit(hall, 1, 2)) == ([], {"unknown": 2}, [("gone", None)] * 2)
+    assert not hall.admission.quarantine._held.messages
+
+
+def test_what_the_device_sealed_anew_meanwhile_is_a_duplicate_and_leaves(hall, stranger):
+    made = stranger.make(record.EVENT, {event.CODE: event.STREAM_OPENED})
+    hall.take((stranger, stranger.seal(*made)))
+    enrol(hall, stranger)
+    hall.registry.refresh(0, at_once=True)
+    hall.take((stranger, stranger.seal(*made)))
     assert readmit(hall) == [("duplicate", None)]
     assert (seqs(hall), held(hall)) == ([("e-009", 1)], [])
     assert "readmitted" not in hall.records()[0].flags
