@@ -15,8 +15,7 @@ from gateway.masking import MaskingRule
 from gateway.registry import KINDS
 from gateway.retention import MASKED, SEALED
 from gateway.trust import Certified, Trust
-from protocol import cbor, disclosure, manifest, rating, record, sign1
-from protocol.limits import DISCLOSURES_MAX
+from protocol import disclosure, manifest, rating, record, sealed_part, sign1
 from protocol.record import Record
 from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
@@ -144,10 +143,10 @@ class RecordCheck:
     def _open(
         self, content: Record, masked: dict[str, str] | None, sealed: bytes, central: ec.EllipticCurvePrivateKey
     ) -> list[Trouble]:
-        info = identity_seal.info(content.hall, content.device, content.stream, content.seq)
+        info = sealed_part.info(content.hall, content.device, content.stream, content.seq)
         try:
             padded = identity_seal.SUITE.decrypt(sealed, central, info)
-            values = disclosure.check(self._suite, disclosures(padded), content.digests)
+            values = disclosure.check(self._suite, sealed_part.unpack(padded), content.digests)
             rating.check_redactable(values)
         except (InvalidTag, ValueError):
             return [("sealed", "does not open for this record")]
@@ -192,17 +191,6 @@ def masking_of(text: str) -> MaskingRule:
         return MaskingRule(**json.loads(text))
     except TypeError:
         raise ValueError("no masking rule of this version") from None
-
-
-def disclosures(padded: bytes) -> list[bytes]:
-    """The disclosures in an opened plaintext, see gateway.identity_seal. Raises Refused."""
-    content = padded.rstrip(b"\0")
-    if not content.endswith(b"\x80"):
-        raise Refused("padding")
-    found = cbor.decode(content[:-1])
-    if not isinstance(found, list) or len(found) > DISCLOSURES_MAX or not all(isinstance(one, bytes) for one in found):
-        raise Refused("structure")
-    return found
 
 
 def _unreadable(why: str) -> Signed:

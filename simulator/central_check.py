@@ -11,12 +11,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from protocol import cbor, disclosure, manifest, rating, record, sign1
-from protocol.limits import DISCLOSURES_MAX
+from protocol import disclosure, manifest, rating, record, sealed_part, sign1
 from protocol.refusal import Refused
 from protocol.suite_host import HostSuite
 
-PROFILE = "hallseal/1"
 SEALED_SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
 # A record message has at most 4096 bytes; base64 and HPKE add a half.
 FIELD_CHARACTERS_MAX = 8192
@@ -137,13 +135,13 @@ class RecordCheck:
         if entry["sealed"] == "":  # removed by the hall's retention; it went to us long ago, or never was to
             return {}
         sealed = _blob(entry, "sealed")
-        info = bytes(cbor.encode([PROFILE, payload.hall, payload.device, payload.stream, payload.seq]))
+        info = sealed_part.info(payload.hall, payload.device, payload.stream, payload.seq)
         try:
             padded = SEALED_SUITE.decrypt(sealed, self._private, info)
         except (InvalidTag, ValueError):
             raise RecordRefusedError("sealed part does not open") from None
         try:
-            values = disclosure.check(self._suite, _disclosures(padded), payload.digests)
+            values = disclosure.check(self._suite, sealed_part.unpack(padded), payload.digests)
             rating.check_redactable(values)
         except Refused:
             raise RecordRefusedError("disclosure fits no signed digest") from None
@@ -173,17 +171,6 @@ def _word(entry: Mapping[str, Any]) -> bytes:
         return manifest.word(received_s, flags, masked, sealed)  # type: ignore[arg-type]  # what it is not, it refuses
     except (TypeError, ValueError, AttributeError):
         raise RecordRefusedError("time, flags or masks are none") from None
-
-
-def _disclosures(padded: bytes) -> list[bytes]:
-    """The disclosures in a plaintext padded with 0x80 and zeros. Raises Refused."""
-    content = padded.rstrip(b"\0")
-    if not content.endswith(b"\x80"):
-        raise Refused("padding")
-    found = cbor.decode(content[:-1])
-    if not isinstance(found, list) or len(found) > DISCLOSURES_MAX or not all(isinstance(one, bytes) for one in found):
-        raise Refused("structure")
-    return found
 
 
 def _identity(payload: record.Record) -> tuple[str, str, int, int]:

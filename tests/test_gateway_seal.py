@@ -6,8 +6,9 @@ from gateway_hall import GatewayHall
 from sealing_device import HALL, MORNING_S, SUITE
 
 from gateway import identity_seal
-from gateway.identity_seal import PADDED_BYTES, IdentitySeal, info
+from gateway.identity_seal import IdentitySeal
 from protocol import cbor, disclosure, rating, record, sign1
+from protocol.sealed_part import PADDED_BYTES, info
 
 STREAM = bytes(range(8))
 DISCLOSURES = [disclosure.make(SUITE, rating.OCCASION, [0, "A-17"])[0], disclosure.make(SUITE, rating.COMMENT, "慢")[0]]

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from gateway import identity_seal
+from protocol import sealed_part
 
 BASE, P_256, HKDF_SHA256 = 0, 16, 1
 AEADS = {1: AEAD.AES_128_GCM, 2: AEAD.AES_256_GCM, 3: AEAD.CHACHA20_POLY1305}
@@ -54,7 +55,7 @@ def test_the_gateway_seals_with_the_suite_of_the_first_vector() -> None:
     sealed = sealer.seal("e-001", bytes(8), 7, [b"one", b"two"])
     suite = Suite(KEM.P256, KDF.HKDF_SHA256, AEADS[vector["aead_id"]])
     private = ec.derive_private_key(int(vector["skRm"], 16), ec.SECP256R1())
-    info = identity_seal.info("yongxing", "e-001", bytes(8), 7)
-    assert suite.decrypt(sealed, private, info) == identity_seal.pad(b"\x82\x43one\x43two")
+    info = sealed_part.info("yongxing", "e-001", bytes(8), 7)
+    assert suite.decrypt(sealed, private, info) == sealed_part.pad(b"\x82\x43one\x43two")
     with pytest.raises(InvalidTag):
-        suite.decrypt(sealed, private, identity_seal.info("yongxing", "e-001", bytes(8), 8))
+        suite.decrypt(sealed, private, sealed_part.info("yongxing", "e-001", bytes(8), 8))
