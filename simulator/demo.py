@@ -103,7 +103,7 @@ class Demo:
 
     async def _open(self) -> None:
         await self._box.provision()
-        await self._box.start_outcomes()
+        self._box.add_outcomes()
         await self._box.start()
         self._console.print(f"page: {self._box.page}   log files: {self._box.scratch / 'logs'}", soft_wrap=True)
         await self._wait_ready()

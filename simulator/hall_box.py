@@ -83,8 +83,8 @@ class HallBox:
         kept = [line for number, line in enumerate(lines) if number < page or not line.startswith(("cert =", "key ="))]
         path.write_text("\n".join(kept) + "\n" + self.time.toml(), "utf-8")
 
-    async def start_outcomes(self) -> None:
-        """The business system that is told outcomes, before the gateway that tells it. Raises StartError."""
+    def add_outcomes(self) -> None:
+        """A business system that is told outcomes; it is started with the servers. After provision()."""
         secret = self.hall / "gateway" / "webhook.secret"
         secret.touch(0o600)
         secret.write_text("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
@@ -92,7 +92,7 @@ class HallBox:
         settings = f'[webhook]\nurl = "{self.outcomes_url}/outcomes"\nca = "root.pem"\nsecret_file = "webhook.secret"\n'
         toml.write_text(f"{toml.read_text('utf-8')}\n{settings}", "utf-8")
         words = [str(self.hall), "--secret", str(secret), "--port", str(self._outcomes_port)]
-        await self._process("outcomes", ["simulator.cli", "outcomes", *words], "outcomes ").start()
+        self._process("outcomes", ["simulator.cli", "outcomes", *words], "outcomes ")
 
     def devices(self) -> list[dict[str, str]]:
         """{device, kind, window} of the registry."""
@@ -119,14 +119,15 @@ class HallBox:
         )
 
     async def start_servers(self) -> None:
-        """Broker, central system and gateway. Raises StartError."""
+        """Broker, central system and gateway, and who else was added. Raises StartError."""
         hall = str(self.hall)
         broker = self._process("broker", ["simulator.cli", "broker", "--hall", hall, "--port", str(self._broker_port)])
         central = self._process(
             "central", ["simulator.cli", "central", hall, "--port", str(self._central_port)], "central "
         )
         self._process("gateway", ["gateway.cli", "run", "--config", self._toml], "")
-        await asyncio.gather(broker.start(), central.start(), self.start_gateway())
+        others = [self.processes["outcomes"].start()] if "outcomes" in self.processes else []
+        await asyncio.gather(broker.start(), central.start(), self.start_gateway(), *others)
 
     async def start_again(self, name: str) -> None:
         """One of SERVERS that has ended. Raises StartError."""
