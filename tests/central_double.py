@@ -1,9 +1,9 @@
 """The central double in a thread of the test, over real HTTPS, with the keys of a GatewayHall."""
 
-import threading
 import time
 
 import httpx
+from app_thread import AppThread
 from sealing_device import HALL, SUITE
 
 from gateway.forwarder import central_client
@@ -38,20 +38,12 @@ class CentralDouble:
         }
 
     def __enter__(self):
-        listener = central.listen(0)
-        self.url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        self._server = central.server_of(central.create(self.parts), self._certificate, self._key)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + 10
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the central double did not start"
-            time.sleep(0.01)
+        self._served = AppThread(central.create(self.parts), self._certificate, self._key)
+        self.url = f"https://127.0.0.1:{self._served.port}"
         return self
 
     def __exit__(self, *_):
-        self._server.should_exit = True
-        self._thread.join(10)
+        self._served.close()
         self.store.close()
 
     def client(self, token=TOKEN, timeout_s=5.0):

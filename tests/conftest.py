@@ -7,8 +7,9 @@ import datetime
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,10 @@ from protocol.suite_host import HostSuite
 from provisioning.hall import make_hall
 from provisioning.hall_folder import HallFolder
 from provisioning.hall_plan import HallPlan
+
+if TYPE_CHECKING:
+    from central_double import CentralDouble
+    from gateway_hall import GatewayHall
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 INTEROP_PYTHON = REPOSITORY / ".venv-interop" / "bin" / "python"
@@ -117,3 +122,12 @@ def hall_dir(tmp_path: Path) -> Path:
     now = datetime.datetime.now(datetime.UTC)
     folder: HallFolder = make_hall(tmp_path / "hall", plan, HostSuite(), now, lambda line: None)
     return folder.path
+
+
+@pytest.fixture
+def double(hall: "GatewayHall", hall_dir: Path) -> Iterator["CentralDouble"]:
+    """The central double of the test module's own `hall`."""
+    from central_double import CentralDouble  # few modules need it, and what it imports
+
+    with CentralDouble(hall, hall_dir) as made:
+        yield made

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 
+import pytest
 from sealing_device import HALL, MORNING_S, SUITE, SealingDevice
 from sqlalchemy import select
 
@@ -209,3 +210,15 @@ class GatewayHall:
         if self.downlink.alive():
             self.downlink.stop(5)
         self.ledger.close()
+
+
+def hall_of(*devices, **settings):
+    """The fixture `hall` of a test module: a GatewayHall of these devices, (name, kind) each, with these settings."""
+
+    @pytest.fixture
+    def hall(tmp_path):
+        made = GatewayHall(tmp_path, list(devices), **settings)
+        yield made
+        made.stop()
+
+    return hall

@@ -1,9 +1,9 @@
 """The central double of a provisioned hall that writes down what it is sent and answers, and what it could open."""
 
 import dataclasses
-import threading
-import time
 import zlib
+
+from app_thread import AppThread
 
 from simulator import central
 
@@ -16,21 +16,14 @@ class RecordingCentral:
         self.seen, self.opened = bytearray(), []
         self._check = parts.check
         self._parts = dataclasses.replace(parts, check=self)
-        listener = central.listen(0)
-        self.port = listener.getsockname()[1]
         self._app = central.create(self._parts)
         certificate = hall / "central" / "server.pem"
 
         async def recorded(scope, receive, send):  # a plain function: uvicorn takes a method for an older ASGI
             await self._pass(scope, receive, send)
 
-        self._server = central.server_of(recorded, certificate, certificate.with_suffix(".key"))
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + 10
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the central double did not start"
-            time.sleep(0.01)
+        self._served = AppThread(recorded, certificate, certificate.with_suffix(".key"))
+        self.port = self._served.port
 
     def check(self, entry):
         """As RecordCheck.check."""
@@ -57,8 +50,7 @@ class RecordingCentral:
         await self._app(scope, receive_recorded, send_recorded)
 
     def close(self):
-        self._server.should_exit = True
-        self._thread.join(10)
+        self._served.close()
         self._parts.store.close()
 
 

@@ -15,7 +15,7 @@ import pytest
 from flash_root import new_root
 from hall_broker import PlainMosquitto
 from suites import SeededRandom, host_suite
-from virtual_time import Clock
+from virtual_time import Sleeper
 
 from firmware.journal import BLOCK_BYTES, Journal
 from firmware.mqtt import Mqtt, MqttError
@@ -49,17 +49,6 @@ class _Patient(selectors.DefaultSelector):
                 break
             super().select(0.002)
         return ready
-
-
-class Sleeper(Clock):
-    """A clock that remembers how long the uplink backed off."""
-
-    def __init__(self):
-        self.slept_ms = []
-
-    async def sleep_ms(self, duration_ms):
-        self.slept_ms.append(duration_ms)
-        await super().sleep_ms(duration_ms)
 
 
 class Device:

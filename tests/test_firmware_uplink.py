@@ -7,7 +7,7 @@ import pytest
 from flash_root import new_root
 from memory_broker import MemoryBroker
 from suites import SeededRandom, host_suite
-from virtual_time import Clock, timeless, until
+from virtual_time import Clock, Sleeper, timeless, until
 
 from firmware.journal import BLOCK_BYTES, Journal
 from firmware.tally import EVENT
@@ -464,17 +464,6 @@ class Weather:
             await asyncio.sleep(length_s / 6)
             broker.cut()
         await asyncio.sleep(length_s / 6 if kind == "flapping" else length_s)
-
-
-class Sleeper(Clock):
-    """A clock that remembers how long it was slept by, which is how the uplink backs off."""
-
-    def __init__(self):
-        self.slept_ms = []
-
-    async def sleep_ms(self, duration_ms):
-        self.slept_ms.append(duration_ms)
-        await super().sleep_ms(duration_ms)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

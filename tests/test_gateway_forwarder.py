@@ -7,8 +7,8 @@ import time
 
 import httpx
 import pytest
-from central_double import TOKEN, CentralDouble
-from gateway_hall import GatewayHall
+from central_double import TOKEN
+from gateway_hall import hall_of
 
 from gateway import forwarder as forwarder_module
 from gateway import logs
@@ -20,17 +20,7 @@ from protocol import rating
 IDENTITY = {rating.NAME: "欧阳娜娜", rating.PHONE: "13987654321"}
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("e-002", "evaluator"), ("c-001", "clock")])
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def double(hall, hall_dir):
-    with CentralDouble(hall, hall_dir) as made:
-        yield made
+hall = hall_of(("e-001", "evaluator"), ("e-002", "evaluator"), ("c-001", "clock"))
 
 
 @pytest.fixture

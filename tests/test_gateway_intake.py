@@ -5,7 +5,7 @@ import time
 
 import pytest
 from attacks import ATTACKS, Attacks
-from gateway_hall import GatewayHall
+from gateway_hall import GatewayHall, hall_of
 from sealed_pair import flip
 from sealing_device import MORNING_S, SUITE
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -19,11 +19,7 @@ from protocol import event, rating, record, refusal, sign1
 IDENTITY = {rating.NAME: "欧阳娜娜", rating.PHONE: "13987654321", rating.ID_NUMBER: "110101199003078515"}
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")])
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"))
 
 
 @pytest.fixture

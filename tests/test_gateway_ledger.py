@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import wait
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import GatewayHall, hall_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sealing_device import MORNING_S
@@ -22,12 +22,7 @@ from gateway.opening import Arrival
 from protocol import annotation, event, record
 from protocol.limits import HOLES_MAX
 
-
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("e-002", "evaluator")])
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("e-002", "evaluator"))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import hall_of
 from sealing_device import SealingDevice
 from web_hall import AUDIT_TOKEN, BUSINESS_TOKEN, TECHNICIAN_TOKEN, WebHall
 
@@ -21,11 +21,7 @@ from protocol.suite_host import HostSuite
 PUBLICS = {"agreement": b"a" * 65, "command": b"c" * 65}
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")])
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 
 import pytest
-from gateway_hall import SETTINGS, GatewayHall
+from gateway_hall import SETTINGS, GatewayHall, hall_of
 from sqlalchemy.exc import OperationalError
 
 from gateway import live, schema, timeseries
@@ -18,11 +18,7 @@ KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 NUMBER, PHONE = "11010119900307851X", "13987654321"
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")])
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"))
 
 
 def rate(hall, *identities, level=2):

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import GatewayHall, hall_of
 from sealed_pair import flip
 from sealing_device import MORNING_S, SealingDevice
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -23,11 +23,7 @@ from protocol import topic as topics
 IDENTITY = {rating.NAME: "欧阳娜娜", rating.PHONE: "13987654321"}
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")])
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import GatewayHall, hall_of
 from sealed_pair import flip
 from sealing_device import SUITE
 
@@ -18,11 +18,7 @@ from protocol.limits import HOLES_MAX
 STREAM = b"8 bytes!".hex()
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")], started=True)
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"), started=True)
 
 
 @pytest.fixture

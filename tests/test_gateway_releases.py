@@ -6,7 +6,7 @@ import logging
 import os
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import hall_of
 from release_holders import LABELS, PUBLICS, lay, notice_of, sign
 from sealing_device import MORNING_S, SUITE
 
@@ -250,11 +250,7 @@ def test_a_folder_full_of_files_is_bounded(shelf, written):
 # --- From the heartbeat to the device.
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")], started=True, release_publics=PUBLICS)
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"), started=True, release_publics=PUBLICS)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Copies that the broker kept: what the ledger has already is counted and not kept, everything else is quarantined."""
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import hall_of
 from sealed_pair import flip
 from sealing_device import MORNING_S, SealingDevice
 from test_gateway_retention import IDENTITY, Kept
@@ -10,12 +10,7 @@ from gateway import schema
 from gateway.batch import STORED
 from gateway.opening import Arrival
 
-
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")])
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"))
 
 
 @pytest.fixture

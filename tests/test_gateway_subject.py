@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import GatewayHall, hall_of
 from sealing_device import MORNING_S
 
 from gateway import cli, retention, schema, subject
@@ -16,11 +16,7 @@ IDENTITY = {rating.NAME: "欧阳娜娜", rating.PHONE: "13987654321", rating.ID_
 RULE = RetentionRule()
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("e-002", "evaluator")])
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("e-002", "evaluator"))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Visits: asked once, told without level, and forgotten by number."""
 
 import pytest
-from gateway_hall import GatewayHall
+from gateway_hall import GatewayHall, hall_of
 from sealing_device import MORNING_S
 
 from gateway import schema
@@ -14,11 +14,7 @@ from protocol import command
 APPLICANT = {"name": "欧阳娜娜", "phone": "13987654321", "id_number": "110101199003078515", "id_kind": "111"}
 
 
-@pytest.fixture
-def hall(tmp_path):
-    made = GatewayHall(tmp_path, [("e-001", "evaluator"), ("c-001", "clock")], started=True)
-    yield made
-    made.stop()
+hall = hall_of(("e-001", "evaluator"), ("c-001", "clock"), started=True)
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-from served_hall import served
+from served_hall import online, rows, served, until
 from sqlalchemy import select
-from test_scenarios import at_central, central, open_visit, press, reads, told, until
+from test_scenarios import at_central, central, open_visit, press, reads
 
-from gateway import ledger_file, schema
+from gateway import schema
 from protocol.annotation import TIME_ESTIMATE
-from simulator import vm_device
 from simulator.hall_box import HallBox
 from simulator.vm_device import VmDevice
 
@@ -34,21 +33,8 @@ async def box(micropython: str, tmp_path: Path) -> AsyncIterator[HallBox]:
 @pytest.fixture
 async def evaluator(box: HallBox, tmp_path: Path) -> AsyncIterator[VmDevice]:
     """The evaluator, online."""
-    rom = tmp_path / "devices.rom"
-    vm_device.build_rom(rom)
-    flash = box.hall / "devices" / EVALUATOR / "flash"
-    made = VmDevice(EVALUATOR, "evaluator", flash, tmp_path, rom, SPEED, (), vm_device.HEAP)
-    await made.start()
-    await until(lambda: told(made, "config_version"), "settings")
-    yield made
-    await made.stop()
-
-
-def rows(box: HallBox, query: Any) -> list[Any]:
-    """Rows of the ledger of a gateway that may be running."""
-    return ledger_file.look(
-        box.hall / "gateway" / "ledger.db", lambda connection: list(connection.execute(query).mappings())
-    )
+    async with online(box, EVALUATOR, tmp_path, SPEED) as made:
+        yield made
 
 
 async def mark(box: HallBox, stream: str, seq: int, **content: str) -> httpx.Response:
@@ -66,7 +52,7 @@ async def test_a_mark_and_an_estimate_reach_the_central_system_over_a_killed_gat
     await press(evaluator, 2, lambda: reads(evaluator, "thanks"), "thanks")
     await at_central(box, EVALUATOR, ratings=1, gaps=0)
     (rated,) = rows(box, select(schema.record).where(schema.record.c.kind == 1))
-    answer = await mark(box, rated["stream"], rated["seq"], what="not_adopted", reason="mistaken", author="S009")
+    answer = await mark(box, rated.stream, rated.seq, what="not_adopted", reason="mistaken", author="S009")
     assert (answer.status_code, answer.json()["adopted"]) == (201, False)
     pid = box.processes["gateway"].pid
     assert pid is not None
@@ -84,9 +70,9 @@ async def test_a_mark_and_an_estimate_reach_the_central_system_over_a_killed_gat
         0
     ] * 5
     undated = rows(box, select(schema.record).where(schema.record.c.source == 0))
-    assert [one["seq"] for one in undated][:1] == [1], "a new device opens its stream before it can know the time"
+    assert [one.seq for one in undated][:1] == [1], "a new device opens its stream before it can know the time"
     notes = rows(box, select(schema.annotation).where(schema.annotation.c.kind == TIME_ESTIMATE))
-    assert sorted(one["record"] for one in notes) == sorted(one["id"] for one in undated)
+    assert sorted(one.record for one in notes) == sorted(one.id for one in undated)
     async with box.audit_client() as client:
         counts = (await client.get("/api/v1/reconciliation")).json()
     assert counts["by_device"][EVALUATOR]["not_adopted"]["ledger"] == 1

@@ -6,14 +6,13 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from served_hall import served
+from served_hall import rows, served, told, until
 from sqlalchemy import select
-from test_scenarios import at_central, told, until
+from test_scenarios import at_central
 
-from gateway import ledger_file, schema
+from gateway import schema
 from simulator import vm_device
 from simulator.hall_box import HallBox
 from simulator.vm_device import VmDevice
@@ -51,12 +50,6 @@ async def command(box: HallBox, *words: str) -> tuple[int | None, str]:
     return process.returncode, out.decode()
 
 
-def look(box: HallBox, query: Any) -> list[Any]:
-    """Rows of the gateway's ledger."""
-    path = box.hall / "gateway" / "ledger.db"
-    return ledger_file.look(path, lambda connection: list(connection.execute(query)))
-
-
 async def heads(box: HallBox) -> list[str]:
     """The ends of the operator log that the central system has kept, as the command takes them."""
     async with box.central_client() as client:
@@ -70,7 +63,7 @@ async def test_what_a_device_sent_before_it_was_approved_is_taken_back_and_recei
     set_status(box, "pending")
     details = select(schema.operator_action.c.details_json)
     await until(
-        lambda: [one for one in look(box, details) if '"status":"pending"' in one[0]], "line of the operator log"
+        lambda: [one for one in rows(box, details) if '"status":"pending"' in one[0]], "line of the operator log"
     )
     rom = tmp_path / "devices.rom"
     vm_device.build_rom(rom)
@@ -79,15 +72,15 @@ async def test_what_a_device_sent_before_it_was_approved_is_taken_back_and_recei
     held = select(schema.quarantine.c.id).where(schema.quarantine.c.reason == "pending")
     try:
         await device.start()
-        await until(lambda: len(look(box, held)) >= 2, "messages in quarantine")
+        await until(lambda: len(rows(box, held)) >= 2, "messages in quarantine")
     finally:
         await device.stop()
     assert (await command(box, "quarantine", "readmit", "--reason", "pending"))[1].endswith("refused\n")
     set_status(box, "active")
     status, printed = await command(box, "quarantine", "readmit", "--reason", "pending")
     assert status == 0 and "refused" not in printed, printed
-    assert look(box, held) == []
-    flags = [json.loads(row.flags_json) for row in look(box, select(schema.record.c.flags_json))]
+    assert rows(box, held) == []
+    flags = [json.loads(row.flags_json) for row in rows(box, select(schema.record.c.flags_json))]
     stored = len(re.findall(r"^ +\d+  stored$", printed, re.MULTILINE))  # heartbeats as well
     # What the broker still held may have come by itself meanwhile: then it was a duplicate, or it came after.
     assert flags and sum("readmitted" in one for one in flags) <= stored
@@ -97,13 +90,13 @@ async def test_what_a_device_sent_before_it_was_approved_is_taken_back_and_recei
     try:
         await again.start()
         await until(lambda: told(again, "config_version"), "settings")
-        await until(lambda: [row.pending for row in look(box, select(schema.heartbeat))] == [0], "receipts")
+        await until(lambda: [row.pending for row in rows(box, select(schema.heartbeat))] == [0], "receipts")
     finally:
         await again.stop()
-    streams = look(box, select(schema.stream))
+    streams = rows(box, select(schema.stream))
     assert [(one.stored, one.equivocations) for one in streams] == [(one.highest, 0) for one in streams]
 
-    said = {row.action for row in look(box, select(schema.operator_action))}
+    said = {row.action for row in rows(box, select(schema.operator_action))}
     assert {"config", "key", "enrol", "approve", "readmit", "login"} <= said
     kept = await until(lambda: heads(box), "head of the operator log")
     status, printed = await command(box, "operators", "check", *(word for head in kept for word in ("--head", head)))

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from served_hall import served
+from served_hall import rows, served, until
 from source_tree import REPOSITORY
 from sqlalchemy import select
-from test_scenarios import at_central, until
+from test_scenarios import at_central
 
-from gateway import ledger_file, schema
+from gateway import schema
 from protocol import command, event, record
 from provisioning import bundle
 from provisioning.cli import main
@@ -73,11 +73,7 @@ def events(box: HallBox) -> list[tuple[int, int | None]]:
     """(code, value) of the device's events that the gateway has on disk, in their order."""
     table = schema.record
     query = select(table.c.claims_json).where(table.c.device == DEVICE, table.c.kind == record.EVENT)
-    rows = ledger_file.look(
-        box.hall / "gateway" / "ledger.db",
-        lambda connection: connection.execute(query.order_by(table.c.id)).scalars().all(),
-    )
-    found = [json.loads(row) for row in rows]
+    found = [json.loads(row.claims_json) for row in rows(box, query.order_by(table.c.id))]
     return [(one["code"], one.get("value")) for one in found]
 
 
@@ -85,9 +81,7 @@ def stated(box: HallBox) -> tuple[str | int | None, ...]:
     """(firmware, release, refused) of the device's latest heartbeat; nothing before the first."""
     table = schema.heartbeat
     query = select(table.c.firmware, table.c.release_sequence, table.c.refused_sequence)
-    return ledger_file.look(
-        box.hall / "gateway" / "ledger.db", lambda connection: tuple(connection.execute(query).first() or ())
-    )
+    return next((tuple(row) for row in rows(box, query)), ())
 
 
 async def rate(evaluator: VmDevice, level: int) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_scenarios import at_central, central, press, reads, told, until
+from served_hall import online, until
+from test_scenarios import at_central, central, press, reads
 from webhook_receiver import SECRET_LINE, WebhookReceiver
 
-from simulator import matters, vm_device
+from simulator import matters
 from simulator.hall_box import HallBox
 from simulator.vm_device import VmDevice
 
@@ -51,14 +52,8 @@ async def receiver(box: HallBox) -> AsyncIterator[WebhookReceiver]:
 @pytest.fixture
 async def evaluator(box: HallBox, receiver: WebhookReceiver, tmp_path: Path) -> AsyncIterator[VmDevice]:
     """The evaluator, online and with its settings."""
-    rom = tmp_path / "devices.rom"
-    vm_device.build_rom(rom)
-    flash = box.hall / "devices" / DEVICE / "flash"
-    made = VmDevice(DEVICE, "evaluator", flash, tmp_path, rom, SPEED, (), vm_device.HEAP)
-    await made.start()
-    await until(lambda: told(made, "config_version"), "settings")
-    yield made
-    await made.stop()
+    async with online(box, DEVICE, tmp_path, SPEED) as made:
+        yield made
 
 
 async def opened(box: HallBox, visit: str, **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served_hall import served
+from served_hall import served, told, until
 
 from firmware.screen import Screen
 from firmware.ssd1306 import PAGES, WIDTH, Ssd1306
@@ -22,7 +22,6 @@ pytestmark = [pytest.mark.micropython, pytest.mark.xdist_group("scenarios")]
 SPEED = 10
 # Where somebody corrects or picks in time, on a machine that is busy with other things as well.
 UNHURRIED = 2
-TIMEOUT_S = 40
 EVALUATOR, OTHER, CLOCK = "e-001", "e-002", "c-001"
 NEW_FINGER = 150
 
@@ -55,30 +54,6 @@ async def start(box: HallBox, tmp_path: Path) -> AsyncIterator[Start]:
     yield begin
     for one in made:
         await one.stop()
-
-
-async def told(device: VmDevice, word: str) -> Any:
-    """One value of the device's status; None while it is off."""
-    try:
-        return (await device.status()).get(word)
-    except (ConnectionError, TimeoutError):
-        return None
-
-
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = TIMEOUT_S) -> Any:
-    """The first true value of the condition, which may be awaitable."""
-    found = None
-    try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                found = condition()
-                if asyncio.iscoroutine(found):
-                    found = await found
-                if found:
-                    return found
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"no {what} within {timeout_s} s, but {found!r}") from None
 
 
 async def get(box: HallBox, path: str) -> Any:

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from annotation_samples import an_annotation
-from central_double import CentralDouble
 from gateway_hall import GatewayHall
 from sealing_device import SUITE
 
@@ -35,12 +34,6 @@ def hall(tmp_path):
     made.notebook.marks.mark("e-001", stream, 2, "not_adopted", "mistaken", "S009")
     yield made
     made.stop()
-
-
-@pytest.fixture
-def double(hall, hall_dir):
-    with CentralDouble(hall, hall_dir) as made:
-        yield made
 
 
 @pytest.fixture

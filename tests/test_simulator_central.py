@@ -31,12 +31,6 @@ def hall(tmp_path):
     made.stop()
 
 
-@pytest.fixture
-def double(hall, hall_dir):
-    with CentralDouble(hall, hall_dir) as made:
-        yield made
-
-
 def offer(double, entries, batch="b1", hall="yongxing", **headers):
     body = gzip.compress(json.dumps({"hall": hall, "batch": batch, "records": entries}).encode())
     headers = {"Content-Encoding": "gzip", "Idempotency-Key": batch, **headers}

@@ -72,6 +72,17 @@ class Clock:
         await asyncio.sleep(duration_ms / 1000)
 
 
+class Sleeper(Clock):
+    """A clock that remembers how long it was slept by, which is how the uplink backs off."""
+
+    def __init__(self):
+        self.slept_ms = []
+
+    async def sleep_ms(self, duration_ms):
+        self.slept_ms.append(duration_ms)
+        await super().sleep_ms(duration_ms)
+
+
 async def until(condition, limit_s=LIMIT_S):
     """Wait until condition() is true; its value."""
     loop = asyncio.get_running_loop()
