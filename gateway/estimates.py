@@ -4,7 +4,7 @@ A small follower of the ledger. Its cursor is `boot_clock.done`, one for each bo
 estimates it stands for: a crash neither loses one nor makes it twice.
 """
 
-import threading
+import contextlib
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -15,8 +15,8 @@ from gateway.boot_clocks import UNSYNCHRONISED, BootClocks, BootKey
 from gateway.hall_clock import HallClock
 from gateway.ledger import Ledger
 from gateway.ledger_file import LedgerError
-from gateway.logs import Log
 from gateway.metrics import Metrics
+from gateway.periodic import Periodic
 from gateway.time_estimate import BootClock, estimate
 from protocol import annotation
 from protocol.record import RATING, coarse
@@ -25,8 +25,6 @@ from protocol.record import RATING, coarse
 PAGE = 64
 # How long the thread sleeps before it looks again; an estimate is wanted within seconds, not at once.
 POLL_S = 0.5
-
-_log = Log("estimates")
 
 
 class Estimates:
@@ -47,18 +45,15 @@ class Estimates:
         self._source = source
         self._clock = clock
         self._metrics = metrics
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="estimates", daemon=True)
+        self._turns = Periodic("estimates", POLL_S, self._catch_up)
 
     def start(self) -> None:
         """Start following; returns at once."""
-        self._thread.start()
+        self._turns.start()
 
     def stop(self) -> None:
         """End; what is owed is found again at the next start."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join(2 * POLL_S)
+        self._turns.stop(2 * POLL_S)
 
     def step(self) -> int:
         """Make at most PAGE estimates, of one boot; how many. Raises what the ledger raises."""
@@ -68,16 +63,11 @@ class Estimates:
             self._source.grown()
         return made
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                while self._clocks.owing and not self._stopping.is_set():
-                    self.step()
-            except LedgerError:
-                return  # closed
-            except Exception as error:  # the disk, which time mends: the ledger holds what is owed
-                _log.error("no estimates now", error)
-            self._stopping.wait(POLL_S)
+    def _catch_up(self) -> None:
+        """All that are owed now. A disk that fails is mended by time: the ledger holds what is owed."""
+        with contextlib.suppress(LedgerError):  # closed
+            while self._clocks.owing and not self._turns.stopping():
+                self.step()
 
     def _make(self, connection: Connection) -> int:
         """In the writer thread."""

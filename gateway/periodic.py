@@ -29,6 +29,14 @@ class Periodic:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def alive(self) -> bool:
+        """True while the thread runs."""
+        return self._thread.is_alive()
+
+    def stopping(self) -> bool:
+        """True from stop() on: a long turn looks at it between its steps."""
+        return self._stopping.is_set()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:

@@ -71,7 +71,7 @@ def test_a_task_that_says_false_is_not_done():
 def test_the_thread_ends_when_it_is_told_to(tasks):
     tasks.round.start()
     tasks.round.stop(10)
-    assert not tasks.round._thread.is_alive()
+    assert not tasks.round.alive()
 
 
 @pytest.mark.xdist_group("broker")
